@@ -1,0 +1,64 @@
+"""A server engine for one thread: every request that has begun and not ended is a row in an explicit table.
+
+Importing this imports no socket, no poller, no clock and no thread: the kernel's platform is loaded when a `Reactor` is
+made without another one.
+"""
+
+from .buffers import Inbox, LineBuffer
+from .limits import Limits
+from .machine import (
+    ABORT,
+    CLOSE,
+    HALF_CLOSE,
+    IDLE,
+    NEXT,
+    OPENING,
+    PARK,
+    READ,
+    Become,
+    Cause,
+    File,
+    Idle,
+    Machine,
+    PeerError,
+    Read,
+    Reason,
+    Wait,
+    Want,
+)
+from .platform import Address, parse_address
+from .reactor import Reactor
+from .report import RowReport, TotalsReport
+from .row import Row
+from .table import Notice
+
+__all__ = [
+    "ABORT",
+    "CLOSE",
+    "HALF_CLOSE",
+    "IDLE",
+    "NEXT",
+    "OPENING",
+    "PARK",
+    "READ",
+    "Address",
+    "Become",
+    "Cause",
+    "File",
+    "Idle",
+    "Inbox",
+    "Limits",
+    "LineBuffer",
+    "Machine",
+    "Notice",
+    "PeerError",
+    "Reactor",
+    "Read",
+    "Reason",
+    "Row",
+    "RowReport",
+    "TotalsReport",
+    "Wait",
+    "Want",
+    "parse_address",
+]

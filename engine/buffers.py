@@ -1,0 +1,152 @@
+"""Bytes that are held for a row, and their one count.
+
+`hold` is the only code that changes a row's `held`, and with it the table's total, so that the sums agree at any time
+(asyncio counts what it adds and what it subtracts in two places, and a datagram transport ends up with ghost bytes).
+A buffer finds its way in time that does not grow with what it holds: it remembers how far it has looked.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .machine import PeerError, Piece
+
+if TYPE_CHECKING:
+    from .row import Row
+
+
+def hold(row: "Row", count: int) -> None:
+    """Count bytes that are now buffered for a row, or, where negative, no longer are."""
+    row.held += count
+    row.table.held += count
+
+
+def first_of(pieces: Sequence[Piece], most: int) -> tuple[list[Piece], int]:
+    """Return the first `most` bytes of several pieces, and how many bytes that is. Copies nothing."""
+    first: list[Piece] = []
+    count = 0
+    for piece in pieces:
+        if len(piece) > most - count:
+            piece = memoryview(piece)[: most - count]
+        first.append(piece)
+        count += len(piece)
+        if count == most:
+            break
+    return first, count
+
+
+def rest_of(pieces: Sequence[Piece], sent: int) -> list[Piece]:
+    """Return what is left of several pieces after `sent` bytes of them have gone. Copies nothing."""
+    left: list[Piece] = []
+    for piece in pieces:
+        size = len(piece)
+        if sent >= size:
+            sent -= size
+        elif sent:
+            left.append(memoryview(piece)[sent:])
+            sent = 0
+        else:
+            left.append(piece)
+    return left
+
+
+class Inbox:
+    """Bytes in the order in which they came, made when first needed, counted on the row.
+
+    One chunk alone is kept as it came; a second makes it a bytearray, which grows in place. So a peer that sends byte
+    by byte costs a constant time a byte, and one that sends whole requests costs no copy at all.
+    """
+
+    __slots__ = ("data", "row", "scanned", "start")
+
+    def __init__(self, row: "Row") -> None:
+        self.row = row
+        self.data: bytes | bytearray = b""
+        self.start = 0  # what lies before it has been taken
+        self.scanned = 0  # what lies before it has been looked at in vain
+
+    def __len__(self) -> int:
+        return len(self.data) - self.start
+
+    def feed(self, data: bytes) -> None:
+        """Add bytes at the end."""
+        hold(self.row, len(data))
+        if self.start == len(self.data):
+            self.data = data
+            self.start = self.scanned = 0
+            return
+        if not isinstance(self.data, bytearray):
+            self.data = bytearray(memoryview(self.data)[self.start :])
+        elif self.start:
+            del self.data[: self.start]
+        self.scanned = max(0, self.scanned - self.start)
+        self.start = 0
+        self.data += data
+
+    def find(self, mark: bytes) -> int:
+        """Return how many bytes lie before the first `mark`, or -1; bytes looked at in vain are not looked at again."""
+        place = self.data.find(mark, max(self.start, self.scanned - len(mark) + 1))
+        if place < 0:
+            self.scanned = len(self.data)
+            return -1
+        return place - self.start
+
+    def take(self, count: int | None = None) -> bytes:
+        """Take out the first `count` bytes, or all of them."""
+        size = len(self)
+        count = size if count is None else min(count, size)
+        if not count:
+            return b""
+        if count == len(self.data):
+            taken = bytes(self.data)  # no copy where it is bytes already
+        else:
+            taken = bytes(memoryview(self.data)[self.start : self.start + count])
+        if count == size:
+            self.data = b""
+            self.start = self.scanned = 0
+        else:
+            self.start += count
+        hold(self.row, -count)
+        return taken
+
+    def drop(self, count: int) -> None:
+        """Forget the first `count` bytes."""
+        count = min(count, len(self))
+        self.start += count
+        hold(self.row, -count)
+        if self.start == len(self.data):
+            self.data = b""
+            self.start = self.scanned = 0
+
+
+class LineBuffer:
+    r"""Bytes in, lines out. A line ends in \n or \r\n, neither of which is part of it.
+
+    `limit` is the length of the longest line in bytes, its end not counted.
+    """
+
+    __slots__ = ("inbox", "limit")
+
+    def __init__(self, row: "Row", limit: int) -> None:
+        self.inbox = Inbox(row)
+        self.limit = limit
+
+    def __len__(self) -> int:
+        return len(self.inbox)
+
+    def feed(self, data: bytes) -> None:
+        """Store bytes."""
+        self.inbox.feed(data)
+
+    def take(self) -> bytes | None:
+        """Return the next line, or None where it has not arrived whole. Raises PeerError for one over the limit."""
+        inbox = self.inbox
+        size = inbox.find(b"\n")
+        if size < 0:
+            if len(inbox) > self.limit + 1:
+                raise PeerError(f"a line of over {self.limit} bytes")
+            return None
+        line = inbox.take(size + 1)
+        line = line[:-2] if line.endswith(b"\r\n") else line[:-1]
+        if len(line) > self.limit:
+            raise PeerError(f"a line of over {self.limit} bytes")
+        return line

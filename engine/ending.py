@@ -1,0 +1,97 @@
+"""How rows end: in order, with the engine's last word, by a lost peer, or by a failure of their machine's.
+
+Closing is polite: our side ends, and the row lingers for the peer's end, because closing a socket with bytes unread
+resets the connection, and a reset destroys what the peer has not read of its answer yet.
+"""
+
+from errno import errorcode
+from traceback import format_exception
+
+from .machine import Cause, PeerError, Reason
+from .row import CLOSED, LINGERING, LINGERS, IllegalTransition, Row, advance
+from .timers import NEVER
+
+
+def half_close(row: Row) -> None:
+    """End our side, once; reading goes on."""
+    if row.half_closed:
+        return
+    row.half_closed = True
+    try:
+        row.table.platform.half_close(row.channel)
+    except OSError as error:
+        lost(row, error)
+
+
+def discard(row: Row) -> None:
+    """Read on after our end, so that the peer gets all of the answer instead of a reset."""
+    assert row.reason is not None
+    try:
+        if row.channel.recv(row.limits.receive_bytes):
+            return
+    except BlockingIOError:
+        return
+    except OSError:
+        pass
+    row.table.doom(row, row.reason)
+
+
+def close(row: Row, reason: Reason) -> None:
+    """End our side and linger for the peer's end, which may have come already."""
+    half_close(row)
+    if row.end_fed:
+        row.table.doom(row, reason)
+    if row.state == CLOSED:
+        return
+    row.reason = reason
+    advance(row, LINGERS)
+    row.since = row.table.now
+    row.until = NEVER
+    row.table.ask(row)
+    row.table.arm(row)
+
+
+def refuse(row: Row, reason: Reason, reset: bool = False) -> None:
+    """End a row on the engine's account, with its machine's last word, unless that would fall into an answer."""
+    words = b""
+    say = getattr(row.machine, "refuse", None)
+    if say is not None and row.output is None and not row.half_closed and row.state < LINGERING:
+        try:
+            words = say(reason)
+        except Exception as error:
+            row.table.tell("machine error", f"refuse() of {type(row.machine).__name__}: {error!r}", row)
+    if words:
+        try:
+            row.sent += row.channel.send(words)
+        except OSError:
+            words = b""  # not worth waiting for: it is the last thing that this row says
+    if words or reason.cause is Cause.PEER_ERROR:
+        close(row, reason)
+    else:
+        row.table.doom(row, reason, reset)
+
+
+def lost(row: Row, error: OSError) -> bool:
+    """End a row whose channel has failed, and return True; "not now" is no failure."""
+    if isinstance(error, BlockingIOError):
+        return False
+    row.table.doom(row, Reason(Cause.PEER_LOST, errorcode.get(error.errno or 0, str(error))))
+    return True
+
+
+def failed(row: Row, error: Exception) -> None:
+    """End a row whose peer made a mistake, or whose machine has a bug, and then say where: no other row notices."""
+    if isinstance(error, PeerError):
+        refuse(row, Reason(Cause.PEER_ERROR, error.reason, error.hint))
+        return
+    if isinstance(error, IllegalTransition):
+        row.table.doom(row, Reason(Cause.ILLEGAL, str(error)), reset=True)
+        return
+    name = type(row.machine).__name__
+    row.table.tell("machine error", f"{name}: {trace(error)}", row)
+    refuse(row, Reason(Cause.MACHINE_ERROR, f"{name}: {error!r}"), reset=True)
+
+
+def trace(error: BaseException) -> str:
+    """Return a traceback as text."""
+    return "".join(format_exception(error))

@@ -1,0 +1,168 @@
+"""The host as a platform: somebody else moves the bytes.
+
+JavaScript around Pyodide, a WASI host, a test: whatever has connections of its own calls `open` when one comes and gets
+a number for it, then `feed`, `end` and `lost` as things happen, steps the reactor, and sends what `take` shows. Numbers
+and bytes cross any boundary; objects don't. A number is never reused.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from errno import EAGAIN, EOPNOTSUPP
+from os import strerror
+from random import Random
+from typing import NoReturn
+
+from .memory import End, MemoryPoller, MemoryStreams, end_of
+from .platform import READABLE, Address, Channel, Where, parse_address
+
+CAPACITY_BYTES = 64 * 1024
+
+
+class Host(MemoryStreams):
+    """A platform whose connections are the caller's. `now` is the caller's monotonic clock, `wall` its calendar."""
+
+    tells_peer_end = True
+
+    def __init__(
+        self,
+        now: Callable[[], float],
+        wall: Callable[[], float] = lambda: 0.0,
+        *,
+        seed: int | None = None,
+        rows_max: int = 10_000,
+        memory: int = 256 << 20,
+    ) -> None:
+        self.now = now
+        self.wall = wall
+        self.random = Random(seed)
+        self.poller = MemoryPoller(lambda seconds: False)
+        self._rows_max = rows_max
+        self._memory = memory
+        self._last = 0
+        self._listening: dict[Address, _HostListening] = {}
+        self._outside: dict[int, End] = {}
+
+    # What the host calls.
+
+    def open(self, address: str, peer: Where = "") -> int:
+        """A connection has come for the listener at `address`; return its number. Raises LookupError where none is."""
+        listening = self._listening[parse_address(address)]
+        self._last += 1
+        inside, outside = (End(_now, self._changed, CAPACITY_BYTES, self._last) for _ in range(2))
+        outside.descriptor = -1
+        inside.other, outside.other = outside, inside
+        inside.peer = peer
+        inside.where = (listening.address.host, listening.address.port)
+        self.poller.pollables[self._last] = inside
+        self._outside[self._last] = outside
+        listening.waiting.append(inside)
+        self.poller.touch(listening.descriptor)
+        return self._last
+
+    def feed(self, number: int, data: bytes) -> int:
+        """Bytes have come; return how many were taken. The rest must come again when `wants` is true."""
+        try:
+            return self._outside[number].send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            return len(data)  # nobody reads it any more
+
+    def wants(self, number: int) -> bool:
+        """Tell whether more bytes can be fed."""
+        outside = self._outside[number]
+        return outside.other.held < outside.other.capacity
+
+    def end(self, number: int) -> None:
+        """The peer has ended its side."""
+        self._outside[number].half_close()
+
+    def lost(self, number: int) -> None:
+        """The connection is lost."""
+        self._outside.pop(number).abort()
+
+    def take(self, number: int, most: int = CAPACITY_BYTES) -> bytes:
+        """Show the first bytes that are to be sent; `sent` tells how many really were."""
+        arrived = self._outside[number].arrived
+        return b"".join(arrived)[:most]
+
+    def sent(self, number: int, count: int) -> None:
+        """So many bytes of what `take` showed have been sent."""
+        if count:
+            self._outside[number].recv(count)
+
+    def outcome(self, number: int) -> str:
+        """Return "open", "ended" (close once all is taken) or "reset" (drop it): what the engine has decided."""
+        outside = self._outside[number]
+        if outside.error:
+            return "reset"
+        return "ended" if outside.end_arrived and not outside.arrived else "open"
+
+    def forget(self, number: int) -> None:
+        """The connection is closed on the host's side as well."""
+        self._outside.pop(number).close()
+
+    # What the engine calls.
+
+    def rows_max(self) -> int:
+        """Return how many rows there can be."""
+        return self._rows_max
+
+    def memory(self) -> int:
+        """Return the memory in bytes that the limits are made from."""
+        return self._memory
+
+    def listen(
+        self, address: Address, backlog: int, notsent_bytes: int = 0, stall_seconds: float = 0.0
+    ) -> "_HostListening":
+        """Expect connections for this address."""
+        self._last += 1
+        listening = self._listening[address] = _HostListening(self, address, self._last)
+        self.poller.pollables[self._last] = listening
+        return listening
+
+    def connect(self, address: Address) -> NoReturn:
+        """Raise OSError: a host that connects out is not there yet."""
+        raise OSError(EOPNOTSUPP, "the host platform cannot connect")
+
+    def abort(self, channel: Channel) -> None:
+        """Close with a reset."""
+        end_of(channel).abort()
+
+    def _changed(self, end: End) -> None:
+        if end.descriptor >= 0:
+            self.poller.touch(end.descriptor)
+
+
+class _HostListening:
+    """Where the host's connections wait to be admitted."""
+
+    def __init__(self, host: Host, address: Address, descriptor: int) -> None:
+        self._host = host
+        self.address = address
+        self.descriptor = descriptor
+        self.waiting: deque[End] = deque()
+
+    def readiness(self) -> int:
+        return READABLE if self.waiting else 0
+
+    def fileno(self) -> int:
+        return self.descriptor
+
+    def accept(self) -> tuple[Channel, Where]:
+        if not self.waiting:
+            raise BlockingIOError(EAGAIN, strerror(EAGAIN))
+        end = self.waiting.popleft()
+        return end, end.peer
+
+    def where(self) -> Address:
+        return self.address
+
+    def close(self) -> None:
+        del self._host._listening[self.address]
+        for end in self.waiting:
+            end.abort()
+
+
+def _now(end: End, what: Callable[[], None]) -> None:
+    what()

@@ -1,0 +1,262 @@
+"""The kernel as a platform: real sockets, the monotonic clock, a poller. The default.
+
+A `socket.socket` is a channel as it is. What differs between systems is asked for here and nowhere else: an option that
+a system lacks is left out, for each is a help and none a need. Never `repr` a socket: on WASI that ends the process.
+"""
+
+import os
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from errno import EADDRINUSE, EINPROGRESS, EINVAL, ENOTSOCK
+from random import Random, SystemRandom
+from selectors import BaseSelector, DefaultSelector, SelectSelector
+from stat import S_ISSOCK
+from typing import cast
+
+from .machine import HasDescriptor, Piece
+from .platform import Address, Channel, Where
+from .selector import HAVE_EPOLL, LeanEpollSelector, poller_for
+
+DESCRIPTORS_KEPT = 32  # left to the rest of the program
+SELECT_MOST = 1024  # FD_SETSIZE: select(2) can't name more
+PIECES_MOST = 1024  # IOV_MAX on Linux: sendmsg(2) refuses more
+
+
+class Kernel:
+    """Real sockets. `selector` is any of the `selectors` module's, or of your own; the leanest where none is given."""
+
+    now = staticmethod(time.monotonic)
+    wall = staticmethod(time.time)
+
+    def __init__(self, selector: BaseSelector | None = None) -> None:
+        if selector is None:
+            selector = LeanEpollSelector() if HAVE_EPOLL else DefaultSelector()
+        self.poller = poller_for(selector)
+        self.tells_peer_end = isinstance(selector, LeanEpollSelector)
+        self.random: Random = SystemRandom()
+        self._descriptors = _soft_descriptor_limit()
+        if isinstance(selector, SelectSelector):
+            self._descriptors = min(self._descriptors, SELECT_MOST)
+
+    def rows_max(self) -> int:
+        """Return the soft descriptor limit less what the rest of the program keeps."""
+        return max(1, self._descriptors - DESCRIPTORS_KEPT)
+
+    def memory(self) -> int:
+        """Return the machine's memory in bytes; a guess of 1 GiB where it does not tell."""
+        try:
+            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        except (AttributeError, ValueError, OSError):
+            return 1 << 30
+
+    def listen(self, address: Address, backlog: int, notsent_bytes: int, stall_seconds: float) -> "ListeningSocket":
+        """Bind and listen. Accepted sockets inherit the options that are set here."""
+        if address.kind == "fd":
+            return ListeningSocket(_inherited(address.port), address, None)
+        family, where = _family_and_where(address)
+        channel = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            channel.setblocking(False)
+            bound = None
+            if address.kind == "unix":
+                bound = _bind_path(channel, address.host)
+            else:
+                _set_options(channel, notsent_bytes, stall_seconds)
+                channel.bind(where)
+            channel.listen(backlog)
+        except BaseException:
+            channel.close()
+            raise
+        return ListeningSocket(channel, address, bound)
+
+    def connect(self, address: Address) -> Channel:
+        """Begin to connect to a numeric address or a path."""
+        family, where = _family_and_where(address)
+        channel = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            channel.setblocking(False)
+            if address.kind == "tcp":
+                _set_option(channel, "IPPROTO_TCP", "TCP_NODELAY", 1)
+            code = channel.connect_ex(where)
+            if code not in (0, EINPROGRESS):
+                raise OSError(code, os.strerror(code))
+        except BaseException:
+            channel.close()
+            raise
+        return channel
+
+    def failure(self, channel: Channel) -> int:
+        """Return the error that a connection attempt ended with (SO_ERROR)."""
+        return _socket(channel).getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+    def local(self, channel: Channel) -> Where:
+        """Return the socket's own address."""
+        return _socket(channel).getsockname()
+
+    def send_many(self, channel: Channel, pieces: Sequence[Piece]) -> int:
+        """Send several pieces in one sendmsg(2); joined where there is none."""
+        if hasattr(channel, "sendmsg"):
+            return _socket(channel).sendmsg(pieces[:PIECES_MOST])
+        return channel.send(b"".join(pieces))
+
+    def send_file(self, channel: Channel, file: HasDescriptor, offset: int, count: int) -> int:
+        """Send a file's part by sendfile(2), or through memory where there is none or the file does not lend itself."""
+        if hasattr(os, "sendfile"):
+            try:
+                return os.sendfile(channel.fileno(), file.fileno(), offset, count)
+            except OSError as error:
+                if error.errno not in (EINVAL, ENOTSOCK):
+                    raise
+        data = os.pread(file.fileno(), min(count, 1 << 16), offset)
+        return channel.send(data) if data else 0
+
+    def half_close(self, channel: Channel) -> None:
+        """Send an end of file; reading goes on."""
+        _socket(channel).shutdown(socket.SHUT_WR)
+
+    def abort(self, channel: Channel) -> None:
+        """Close with a reset: what the kernel has not sent yet is lost, and the peer reads ECONNRESET."""
+        if hasattr(socket, "SO_LINGER"):
+            with suppress(OSError):
+                _socket(channel).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        channel.close()
+
+
+class ListeningSocket:
+    """A socket that listens. `bound` is the (device, inode) of the socket file that it made, which it removes."""
+
+    def __init__(self, channel: socket.socket, address: Address, bound: tuple[int, int] | None) -> None:
+        self._channel = channel
+        self._address = address
+        self._bound = bound
+
+    def fileno(self) -> int:
+        """Return its descriptor."""
+        return self._channel.fileno()
+
+    def accept(self) -> tuple[Channel, Where]:
+        """Return the next connection. Emscripten says EINVAL where others say EAGAIN."""
+        try:
+            channel, peer = self._channel.accept()
+        except OSError as error:
+            if error.errno == EINVAL:
+                raise BlockingIOError(EINVAL, "nothing waits") from None
+            raise
+        channel.setblocking(False)
+        return channel, peer
+
+    def where(self) -> Address:
+        """Return the address that it really has: port 0 has become a number."""
+        name = self._channel.getsockname()
+        if isinstance(name, tuple):
+            return Address("tcp", name[0], name[1])
+        return Address("unix", name if isinstance(name, str) else self._address.host)
+
+    def close(self) -> None:
+        """Stop listening, and remove the socket file if it is still the one that was made."""
+        self._channel.close()
+        if self._bound is not None:
+            with suppress(OSError):
+                if _identity(self._address.host) == self._bound:
+                    os.unlink(self._address.host)
+
+
+def resolve(address: Address) -> list[Address]:
+    """Look up a host's name: blocks, so it is for a program's start, never for a turn. Raises OSError."""
+    if address.kind != "tcp":
+        return [address]
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    addresses = [Address("tcp", str(where[0]), int(where[1])) for _, _, _, _, where in found]
+    return list(dict.fromkeys(addresses))
+
+
+def _socket(channel: Channel) -> socket.socket:
+    return cast(socket.socket, channel)  # a row of this platform has no other
+
+
+def _family_and_where(address: Address) -> tuple[int, str | tuple[str, int]]:
+    """Return the socket family of an address. Raises ValueError for a host that is not numeric."""
+    if address.kind == "unix":
+        if not hasattr(socket, "AF_UNIX"):
+            raise OSError(EINVAL, "no UNIX sockets on this platform")
+        return socket.AF_UNIX, address.host
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    host = address.host.partition("%")[0]
+    try:
+        socket.inet_pton(family, host)
+    except OSError:
+        raise ValueError(f"{address.host!r} is not a numeric address; resolve() looks names up") from None
+    return family, (address.host, address.port)
+
+
+def _set_options(channel: socket.socket, notsent_bytes: int, stall_seconds: float) -> None:
+    if os.name == "posix":  # elsewhere it would let two servers share a port
+        _set_option(channel, "SOL_SOCKET", "SO_REUSEADDR", 1)
+    _set_option(channel, "IPPROTO_TCP", "TCP_NODELAY", 1)
+    _set_option(channel, "IPPROTO_TCP", "TCP_NOTSENT_LOWAT", notsent_bytes)
+    _set_option(channel, "IPPROTO_TCP", "TCP_USER_TIMEOUT", int(min(stall_seconds * 1000, 2**31 - 1)))
+    if channel.family == socket.AF_INET6:
+        _set_option(channel, "IPPROTO_IPV6", "IPV6_V6ONLY", 1)  # one listener, one family: no surprise by ::
+
+
+def _set_option(channel: socket.socket, level: str, option: str, value: int) -> None:
+    if hasattr(socket, level) and hasattr(socket, option):
+        with suppress(OSError):
+            channel.setsockopt(getattr(socket, level), getattr(socket, option), value)
+
+
+def _inherited(descriptor: int) -> socket.socket:
+    """Return the listening socket that the program was started with. Raises OSError where it is none."""
+    channel = socket.socket(fileno=os.dup(descriptor))
+    try:
+        if channel.type != socket.SOCK_STREAM or not channel.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise OSError(EINVAL, f"descriptor {descriptor} is not a listening stream socket")
+        channel.setblocking(False)
+    except BaseException:
+        channel.close()
+        raise
+    return channel
+
+
+def _bind_path(channel: socket.socket, path: str) -> tuple[int, int]:
+    """Bind to a path, in place of a socket file that nobody listens at any more. Returns the file's identity."""
+    try:
+        channel.bind(path)
+    except OSError as error:
+        if error.errno != EADDRINUSE or not _is_stale(path):
+            raise
+        os.unlink(path)
+        channel.bind(path)
+    return _identity(path)
+
+
+def _is_stale(path: str) -> bool:
+    if not S_ISSOCK(os.stat(path).st_mode):
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.setblocking(False)
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            pass
+    return False
+
+
+def _identity(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _soft_descriptor_limit() -> int:
+    try:
+        from resource import RLIMIT_NOFILE, getrlimit
+
+        soft = getrlimit(RLIMIT_NOFILE)[0]
+    except (ImportError, OSError):
+        return SELECT_MOST
+    return soft if 0 < soft < 1 << 30 else 1 << 30

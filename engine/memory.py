@@ -1,0 +1,258 @@
+"""Connections that never leave the process: what the simulation and the host platform are both made of.
+
+An `End` is one side of a stream, and behaves as a non-blocking TCP socket does: bounded buffers, short writes, an end
+of file that comes after the bytes before it, a reset that comes when bytes meet a closed end. How long anything takes
+to get to the other side is not its business: each thing that travels is handed to `carry`, which does it now (host) or
+later (simulation), in order.
+
+The poller looks only at descriptors that something has happened to, so a silent row costs nothing here either.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from errno import EAGAIN, ECONNRESET, EPIPE
+from os import pread, strerror
+from typing import Protocol, cast
+
+from .machine import HasDescriptor, Piece
+from .platform import FAILED, PEER_ENDED, READABLE, WRITABLE, Channel, Events, Where
+
+Carry = Callable[["End", Callable[[], None]], None]
+"""Has something happen at the far side of this end, now or later, in the order of the calls for that end."""
+
+
+class End:
+    """One side of a stream: a `Channel` whose bytes come from another `End`."""
+
+    def __init__(self, carry: Carry, changed: Callable[["End"], None], capacity: int, descriptor: int = -1) -> None:
+        self._carry = carry
+        self._changed = changed  # tells the poller to look at this end
+        self.descriptor = descriptor
+        self.other: End = self
+        self.capacity = capacity  # bytes on the way to this end or unread in it
+        self.arrived: deque[bytes] = deque()
+        self.held = 0  # bytes on the way or unread
+        self.end_arrived = False
+        self.error = 0  # an error number that the next call raises, once
+        self.connecting = False
+        self.shut = False  # we have ended our side
+        self.closed = False
+        self.where: Where = ""
+        self.peer: Where = ""
+
+    # What the engine calls.
+
+    def fileno(self) -> int:
+        """Return the descriptor by which the poller knows it; -1 for an end outside the reactor, or a closed one."""
+        return -1 if self.closed else self.descriptor
+
+    def recv(self, size: int) -> bytes:
+        """Return at most `size` bytes that have arrived; b"" at the end. Raises as a socket does."""
+        if not self.arrived:
+            self._raise_error()
+            if self.end_arrived:
+                return b""
+            raise BlockingIOError(EAGAIN, strerror(EAGAIN))
+        taken: list[bytes] = []
+        count = 0
+        while self.arrived and count < size:
+            chunk = self.arrived.popleft()
+            if len(chunk) > size - count:
+                self.arrived.appendleft(chunk[size - count :])
+                chunk = chunk[: size - count]
+            taken.append(chunk)
+            count += len(chunk)
+        self.held -= count
+        self._carry(self, self.other.room_came)
+        return taken[0] if len(taken) == 1 else b"".join(taken)
+
+    def send(self, data: Piece) -> int:
+        """Take what the other side has room for. Raises as a socket does."""
+        self._raise_error()
+        if self.shut or self.closed:
+            raise BrokenPipeError(EPIPE, strerror(EPIPE))
+        other = self.other
+        count = min(len(data), other.capacity - other.held)
+        if self.connecting or (count <= 0 and len(data)):
+            raise BlockingIOError(EAGAIN, strerror(EAGAIN))
+        chunk = bytes(data[:count])
+        other.held += count
+        self._carry(self, lambda: other.arrive(chunk))
+        return count
+
+    def half_close(self) -> None:
+        """End this side; what was sent arrives first."""
+        if not self.shut:
+            self.shut = True
+            self._carry(self, self.other.end_came)
+
+    def close(self) -> None:
+        """Close: with an end of file, or with a reset where bytes are left unread, as the kernel does."""
+        if self.closed:
+            return
+        if self.arrived:
+            self.abort()
+            return
+        self.half_close()
+        self.closed = True
+
+    def abort(self) -> None:
+        """Close with a reset."""
+        if not self.closed:
+            self.closed = self.shut = True
+            self.arrived.clear()
+            self._carry(self, self.other.reset_came)
+
+    def readiness(self) -> int:
+        """Return the mask that the poller would report if all of it were asked for."""
+        mask = 0
+        if self.arrived or self.end_arrived or self.error:
+            mask |= READABLE
+        if self.end_arrived:
+            mask |= PEER_ENDED
+        if self.error or (self.end_arrived and self.shut):
+            mask |= FAILED
+        if not self.connecting and (self.error or self.shut or self._has_room()):
+            mask |= WRITABLE
+        return mask
+
+    def _has_room(self) -> bool:
+        return self.other.capacity - self.other.held >= max(1, self.capacity // 3)  # as TCP: not for every byte
+
+    def _raise_error(self) -> None:
+        if self.error:
+            error, self.error = self.error, 0
+            self.end_arrived = self.shut = True
+            raise OSError(error, strerror(error))  # Python makes it a ConnectionResetError, and so on
+
+    # What travels to this end.
+
+    def connected(self, error: int = 0) -> None:
+        """The attempt to connect has ended, in failure where there is an error number."""
+        self.connecting = False
+        self.error = error
+        self._changed(self)
+
+    def arrive(self, chunk: bytes) -> None:
+        """Bytes have come. Meeting a closed end they come back as a reset."""
+        if self.closed:
+            self._carry(self, self.other.reset_came)
+        elif chunk:
+            self.arrived.append(chunk)
+            self._changed(self)
+
+    def end_came(self) -> None:
+        """The other side has ended."""
+        self.end_arrived = True
+        self._changed(self)
+
+    def reset_came(self) -> None:
+        """The other side has reset: what had arrived can be read, then comes the error."""
+        if not self.closed and not self.error:
+            self.error = ECONNRESET
+            self.connecting = False
+            self._changed(self)
+
+    def room_came(self) -> None:
+        """The other side has read."""
+        self._changed(self)
+
+
+class Pollable(Protocol):
+    """What `MemoryPoller` can look at."""
+
+    def readiness(self) -> int:
+        """Return the mask that would be reported if all of it were asked for."""
+        ...
+
+
+class MemoryPoller:
+    """A level-triggered poller over ends and listeners in memory. `wait` lets time pass, or doesn't."""
+
+    def __init__(self, wait: Callable[[float | None], bool]) -> None:
+        self._wait = wait  # lets something happen within these seconds; False when nothing did
+        self._interest: dict[int, int] = {}
+        self._touched: dict[int, None] = {}  # an ordered set: the run must not depend on hashes
+        self.pollables: dict[int, Pollable] = {}
+        self.arrange: Callable[[list[tuple[int, int]]], None] = lambda pairs: None
+
+    def register(self, descriptor: int, mask: int) -> None:
+        """Begin to ask about a descriptor. Raises as epoll does."""
+        if descriptor in self._interest:
+            raise FileExistsError(descriptor)
+        self.modify(descriptor, mask, new=True)
+
+    def modify(self, descriptor: int, mask: int, new: bool = False) -> None:
+        """Ask for something else."""
+        if not new and descriptor not in self._interest:
+            raise FileNotFoundError(descriptor)
+        assert mask, "a paused row is unregistered, never masked to nothing"
+        self._interest[descriptor] = mask
+        self._touched[descriptor] = None
+
+    def unregister(self, descriptor: int) -> None:
+        """Ask no more."""
+        del self._interest[descriptor]
+        self._touched.pop(descriptor, None)
+
+    def touch(self, descriptor: int) -> None:
+        """Look at this descriptor at the next poll: something has happened to it."""
+        if descriptor in self._interest:
+            self._touched[descriptor] = None
+
+    def ready(self, seconds: float | None, most: int) -> Events:
+        """Let time pass until somebody is ready or the seconds are over."""
+        pairs = self._collect()
+        while not pairs and self._wait(seconds):
+            pairs = self._collect()
+        self.arrange(pairs)
+        return pairs[:most]
+
+    def fileno(self) -> int | None:
+        """There is no descriptor to wait for."""
+        return None
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def _collect(self) -> list[tuple[int, int]]:
+        pairs = []
+        for descriptor in list(self._touched):
+            mask = self.pollables[descriptor].readiness() & (self._interest[descriptor] | FAILED)
+            if mask:
+                pairs.append((descriptor, mask))
+            else:
+                del self._touched[descriptor]
+        return pairs
+
+
+class MemoryStreams:
+    """The part of a platform that is the same for all whose channels are `End`s."""
+
+    def failure(self, channel: Channel) -> int:
+        """Return the error that a connection attempt ended with."""
+        end = end_of(channel)
+        error, end.error = end.error, 0
+        return error
+
+    def local(self, channel: Channel) -> Where:
+        """Return the channel's own address."""
+        return end_of(channel).where
+
+    def send_many(self, channel: Channel, pieces: Sequence[Piece]) -> int:
+        """Send what can be sent of several pieces."""
+        return channel.send(b"".join(pieces))
+
+    def send_file(self, channel: Channel, file: HasDescriptor, offset: int, count: int) -> int:
+        """Send what can be sent of a file's part."""
+        data = pread(file.fileno(), min(count, 1 << 16), offset)
+        return channel.send(data) if data else 0
+
+    def half_close(self, channel: Channel) -> None:
+        """End our side."""
+        end_of(channel).half_close()
+
+
+def end_of(channel: Channel) -> End:
+    """Return the end that a channel of these platforms is."""
+    return cast(End, channel)

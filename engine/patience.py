@@ -1,0 +1,58 @@
+"""The engine's patience: what happens when a deadline has come.
+
+Bytes alone move no deadline. A request that arrives, and an answer that leaves, must make `rate_min` in each period,
+looked at once a period: so it costs nothing a byte, and a burst cannot be saved up for a silence.
+"""
+
+from .ending import refuse
+from .machine import Cause, Reason
+from .row import CLOSED, IDLE, LINGERING, OPENING, READING, WAITING, WRITING, Row, deadline
+from .stream import visit
+from .timers import NEVER
+
+_PATIENCE = {
+    OPENING: (Cause.OPENING_TOO_LONG, True),
+    IDLE: (Cause.IDLE_TOO_LONG, False),
+    READING: (Cause.REQUEST_TOO_SLOW, False),
+    WAITING: (Cause.WAITED_TOO_LONG, False),
+    WRITING: (Cause.ANSWER_TOO_SLOW, True),
+}
+"""What a state's end of patience is called, and whether the connection is then reset."""
+
+
+def expire(row: Row) -> None:
+    """Look at a row whose alarm has rung: step it, renew its period, end it, or set its next alarm."""
+    row.alarm = NEVER
+    now = row.table.now
+    if row.state == CLOSED:
+        return
+    if row.until <= now:
+        row.until = NEVER
+        if not row.queued:
+            visit(row)
+    elif deadline(row) <= now and not _earned_a_period(row):
+        if row.state == LINGERING:
+            assert row.reason is not None
+            reason = Reason(Cause.LINGERED_TOO_LONG) if row.reason.cause is Cause.DONE else row.reason
+            row.table.doom(row, reason, reset=True)
+        else:
+            cause, reset = _PATIENCE[row.state]
+            refuse(row, Reason(cause), reset)
+    if row.state != CLOSED:
+        row.table.arm(row)
+
+
+def _earned_a_period(row: Row) -> bool:
+    """True where enough has moved in the period that has just ended; then the next one begins."""
+    limits = row.limits
+    if row.state == READING:
+        moved, seconds, count = row.received - row.mark, limits.request_seconds, row.received
+    elif row.state == WRITING:
+        moved, seconds, count = row.sent - row.mark, limits.stall_seconds, row.sent
+    else:
+        return False
+    if moved < max(1, limits.rate_min * seconds):
+        return False
+    row.since = row.table.now
+    row.mark = count
+    return True

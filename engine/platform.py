@@ -1,0 +1,192 @@
+"""The seam: everything that the engine takes from outside comes through one injected platform.
+
+The clock, the poller, channels (sockets, or what stands for them) and random numbers. `kernel.py` has the real thing,
+`simulation.py` a seeded world, `host.py` a table whose bytes somebody else moves. The hot path calls `recv` and `send`
+on the channel itself, so a real socket is a channel as it is, with nothing wrapped around it; all that is rarer goes
+through the platform.
+
+Masks are poll(2)'s numbers as Linux has them, so that epoll's and poll's events need no translation.
+"""
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any, NamedTuple, Protocol
+
+from .machine import HasDescriptor, Piece
+
+READABLE = 0x001  # POLLIN
+WRITABLE = 0x004  # POLLOUT
+FAILED = 0x018  # POLLERR | POLLHUP: reported unasked
+PEER_ENDED = 0x2000  # POLLRDHUP: the peer's end, without reading up to it
+
+Events = Sequence[tuple[int, int]]
+"""(descriptor, mask) pairs."""
+
+Where = Any
+"""A peer's or a local address as the platform gives it: (host, port) and more for TCP, a path for UNIX sockets."""
+
+
+class Address(NamedTuple):
+    """Where to listen or connect: `tcp` with host and port, `unix` with a path in host, `fd` with a number in port."""
+
+    kind: str
+    host: str
+    port: int = 0
+
+    def __str__(self) -> str:
+        if self.kind == "unix":
+            return f"unix:{self.host}"
+        if self.kind == "fd":
+            return f"fd:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """Read `HOST:PORT`, `[IPV6]:PORT`, `:PORT` (all of IPv4), `tcp:...`, `unix:PATH` or `fd:N`.
+
+    Raises ValueError with one sentence that shows the text.
+    """
+    kind, colon, rest = text.partition(":")
+    if kind == "unix" and colon:
+        if not rest or "\0" in rest:
+            raise ValueError(f"{text!r}: unix: needs a path")
+        return Address("unix", rest)
+    if kind == "fd" and colon:
+        if not (rest.isascii() and rest.isdigit()):
+            raise ValueError(f"{text!r}: fd: needs a descriptor's number")
+        return Address("fd", "", int(rest))
+    host, colon, port = (rest if kind == "tcp" and ":" in rest else text).rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not (port.isascii() and port.isdigit()) or (":" in host and not bracketed):
+        raise ValueError(f"{text!r} is not HOST:PORT, [IPV6]:PORT, unix:PATH or fd:N")
+    if int(port) > 65535:
+        raise ValueError(f"{text!r}: a port is at most 65535")
+    return Address("tcp", host[1:-1] if bracketed else host or "0.0.0.0", int(port))
+
+
+class Channel(Protocol):
+    """One connection's bytes, never blocking: the part of a `socket.socket` that the hot path uses.
+
+    Each method raises OSError as the socket's does; BlockingIOError means "not now".
+    """
+
+    def fileno(self) -> int:
+        """Return the descriptor by which the poller knows it."""
+        ...
+
+    def recv(self, size: int, /) -> bytes:
+        """Return at most `size` bytes that have arrived; b"" at the peer's end."""
+        ...
+
+    def send(self, data: Piece, /) -> int:
+        """Take what can be taken of `data` and return how much that was."""
+        ...
+
+    def close(self) -> None:
+        """Free it."""
+        ...
+
+
+class Listening(Protocol):
+    """A place at which connections arrive."""
+
+    def fileno(self) -> int:
+        """Return the descriptor by which the poller knows it."""
+        ...
+
+    def accept(self) -> tuple[Channel, Where]:
+        """Return the next connection and its peer. Raises BlockingIOError where there is none, else OSError."""
+        ...
+
+    def where(self) -> Address:
+        """Return the address that it really has."""
+        ...
+
+    def close(self) -> None:
+        """Stop listening."""
+        ...
+
+
+class Poller(Protocol):
+    """Who can move. Level-triggered; a mask is never 0 (a paused row is unregistered)."""
+
+    def register(self, descriptor: int, mask: int, /) -> None:
+        """Begin to ask about a descriptor."""
+        ...
+
+    def modify(self, descriptor: int, mask: int, /) -> None:
+        """Ask for something else."""
+        ...
+
+    def unregister(self, descriptor: int, /) -> None:
+        """Ask no more."""
+        ...
+
+    def ready(self, seconds: float | None, most: int, /) -> Events:
+        """Wait at most `seconds` (None: without end; 0: not at all) and return at most `most` pairs."""
+        ...
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that is readable when `ready` would return something, where there is one."""
+        ...
+
+    def close(self) -> None:
+        """Free it."""
+        ...
+
+
+class Platform(Protocol):
+    """What a platform owes the engine."""
+
+    poller: Poller
+    random: Random
+    tells_peer_end: bool
+    """True where the poller knows `PEER_ENDED`."""
+
+    def now(self) -> float:
+        """Read the monotonic clock, in seconds. The reactor alone calls it, once a turn."""
+        ...
+
+    def wall(self) -> float:
+        """Return seconds since 1970, for dates shown to people."""
+        ...
+
+    def rows_max(self) -> int:
+        """Return how many rows there can be."""
+        ...
+
+    def memory(self) -> int:
+        """Return the machine's memory in bytes."""
+        ...
+
+    def listen(self, address: Address, backlog: int, notsent_bytes: int, stall_seconds: float) -> Listening:
+        """Begin to listen. Raises OSError."""
+        ...
+
+    def connect(self, address: Address) -> Channel:
+        """Begin to connect; the channel turns writable when that has ended, either way. Raises OSError."""
+        ...
+
+    def failure(self, channel: Channel) -> int:
+        """Return the error number that a connection attempt ended with, 0 for success."""
+        ...
+
+    def local(self, channel: Channel) -> Where:
+        """Return the channel's own address."""
+        ...
+
+    def send_many(self, channel: Channel, pieces: Sequence[Piece]) -> int:
+        """Send what can be sent of several pieces in one go; return how many bytes that was. Raises OSError."""
+        ...
+
+    def send_file(self, channel: Channel, file: HasDescriptor, offset: int, count: int) -> int:
+        """Send what can be sent of a file's part; 0 means that the file is shorter. Raises OSError."""
+        ...
+
+    def half_close(self, channel: Channel) -> None:
+        """End our side of a stream. Raises OSError."""
+        ...
+
+    def abort(self, channel: Channel) -> None:
+        """Close with a reset instead of an end."""
+        ...

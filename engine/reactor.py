@@ -1,0 +1,258 @@
+"""The reactor: one turn at a time, each part within a budget.
+
+`step` is the whole engine and `run` only a loop around it, so a program with a loop of its own calls `step(0)` in it
+and needs nothing else. This is the only file that reads the clock. It sleeps only where nobody has work in hand: what a
+row still has to act on is invisible to the poller.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from errno import EMFILE
+
+from .limits import Limits
+from .listener import Factory, Listener, admit
+from .machine import Cause, Reason
+from .patience import expire
+from .platform import READABLE, Address, Channel, Events, Platform, Where, parse_address
+from .report import RowReport, TotalsReport, report_rows, report_totals
+from .row import IDLE, WORKING, Row
+from .schedule import Rank, schedule_by
+from .stream import run, serve
+from .table import Notice, Table
+
+Observer = Callable[[Notice], None]
+"""Hears what an operator may want to know. What it raises is counted and goes no further."""
+
+
+class Reactor:
+    """A table of rows and the loop that moves them, in one thread.
+
+    `platform` is the kernel's where none is given. `schedule` is "fair", "shortest" or a function that ranks a row
+    (lowest first). `limits` are those of the table, and of listeners that have none of their own.
+    """
+
+    def __init__(
+        self,
+        platform: Platform | None = None,
+        *,
+        limits: Limits | None = None,
+        schedule: str | Rank = "fair",
+        observer: Observer | None = None,
+    ) -> None:
+        if platform is None:
+            from .kernel import Kernel  # not before it is needed: there are places without sockets
+
+            platform = Kernel()
+        self.platform = platform
+        self.limits = limits or Limits()
+        self.table = Table(platform, self.limits, schedule_by(schedule), observer)
+        self.listeners: list[Listener] = []
+        self._serve = serve if self.table.queue.inline else self._line_up
+        self._stepping = False
+        self._stopped = False
+
+    # Coming in.
+
+    def listen(self, address: str | Address, factory: Factory, limits: Limits | None = None) -> Listener:
+        """Begin to listen at HOST:PORT, unix:PATH or fd:N; `factory(row)` makes each row's machine.
+
+        Raises ValueError for an address that cannot be read, OSError where the kernel refuses.
+        """
+        if isinstance(address, str):
+            address = parse_address(address)
+        limits = limits or self.limits
+        channel = self.platform.listen(address, limits.backlog, limits.notsent_bytes, limits.stall_seconds)
+        listener = Listener(self.table, channel, factory, limits)
+        self.listeners.append(listener)
+        return listener
+
+    def connect(self, address: str | Address, factory: Factory, limits: Limits | None = None) -> Row:
+        """Begin to connect, and return the new row; its machine is first stepped when it is connected.
+
+        The host is numeric: looking up a name would block every row. Raises ValueError for another, OSError where the
+        attempt cannot even begin. One that fails later ends the row with `Cause.NOT_CONNECTED`.
+        """
+        if isinstance(address, str):
+            address = parse_address(address)
+        if self.table.full():
+            raise OSError(EMFILE, "the table is full")
+        channel = self.platform.connect(address)
+        peer = (address.host, address.port) if address.kind == "tcp" else address.host
+        name = f"to {address}"
+        return admit(self.table, channel, peer, name, factory, limits or self.limits, connecting=True)
+
+    def adopt(self, channel: Channel, factory: Factory, peer: Where = "", limits: Limits | None = None) -> Row:
+        """Make a row of a connected, non-blocking channel that the program already has. It is the engine's from now."""
+        return admit(self.table, channel, peer, "adopted", factory, limits or self.limits)
+
+    def watch(self, descriptor: int, function: Callable[[], None]) -> None:
+        """Have a function called whenever a descriptor of the program's own is readable (a signal's wake-up pipe)."""
+        self.table.doors[descriptor] = _Watch(function)
+        self.table.poller.register(descriptor, READABLE)
+
+    def unwatch(self, descriptor: int) -> None:
+        """Call off `watch`."""
+        del self.table.doors[descriptor]
+        self.table.poller.unregister(descriptor)
+
+    def after(self, seconds: float, function: Callable[[], None]) -> int:
+        """Have a function called once, in a turn after these seconds; return a key for `cancel`.
+
+        What it raises leaves through `step`: it is the program's own code.
+        """
+        return self.table.call_at(self.platform.now() + seconds, function)
+
+    def cancel(self, key: int) -> None:
+        """Call off what `after` has scheduled. A key whose function has been called is no mistake."""
+        self.table.calls.pop(key, None)
+
+    # Moving.
+
+    def step(self, timeout: float | None = None) -> bool:
+        """Take one turn: wait at most `timeout` seconds (None: without end), then move what can move.
+
+        In this order: poll; read the clock; admit new rows and serve those that are ready; the run queue; deadlines;
+        reap. Returns True while rows have work in hand, so that another turn would do something at once. Raises
+        RuntimeError when called from within a turn.
+        """
+        if self._stepping:
+            raise RuntimeError("step() was called from within a turn of the same reactor")
+        self._stepping = True
+        try:
+            self._turn(timeout)
+        finally:
+            self._stepping = False
+        return len(self.table.queue) > 0
+
+    def _turn(self, timeout: float | None) -> None:
+        table = self.table
+        events = table.poller.ready(self._wait(timeout), table.limits.rows_a_turn)
+        table.now = self.platform.now()
+        table.totals.turns += 1
+        self._serve(events, table.by_descriptor, self._open_door)
+        if table.queue:
+            self._run_queue()
+        if table.timers.due(table.now):
+            self._expire()
+        if table.held > table.held_bytes_max:
+            table.evict()
+        if table.doomed:
+            table.reap()
+
+    def _wait(self, timeout: float | None) -> float | None:
+        table = self.table
+        if timeout == 0 or table.queue or table.doomed:
+            return 0
+        due = table.timers.next()
+        if due is None:
+            return timeout
+        wait = max(0.0, due - self.platform.now())
+        return wait if timeout is None else min(wait, timeout)
+
+    def _open_door(self, descriptor: int, mask: int) -> None:
+        door = self.table.doors.get(descriptor)
+        if door is not None:  # else it was closed earlier in this turn
+            door.ready(mask)
+
+    def _line_up(self, events: Events, rows: Mapping[int, Row], other: Callable[[int, int], None]) -> None:
+        """Let ready rows wait for their turn in the queue, with what the poller has told of them."""
+        for descriptor, mask in events:
+            row = rows.get(descriptor)
+            if row is None:
+                other(descriptor, mask)
+            elif row.state == WORKING:
+                self.table.withdraw(row)
+            else:
+                row.pending |= mask
+                if not row.queued:
+                    self.table.enqueue(row)
+
+    def _run_queue(self) -> None:
+        """Move those who are in the queue now; who joins it meanwhile has the next turn."""
+        queue = self.table.queue
+        room = self.table.limits.turn_bytes
+        for _ in range(len(queue)):
+            row = queue.pop()
+            sent = row.sent
+            run(row)
+            room -= row.sent - sent
+            if room <= 0:
+                break
+
+    def _expire(self) -> None:
+        table = self.table
+        for key in table.timers.ring(table.now, table.limits.expiries_a_turn):
+            row = table.rows.get(key)
+            if row is not None:
+                if row.alarm <= table.now:
+                    expire(row)
+            elif key in table.calls:
+                table.calls.pop(key)[1]()
+
+    def run(self) -> None:
+        """Take turns until `stop`, or until a drain has ended."""
+        self._stopped = False
+        while not self._stopped and not (self.table.draining and not self.table.rows):
+            self.step()
+
+    def stop(self) -> None:
+        """Make `run` return after this turn. Rows stay as they are."""
+        self._stopped = True
+
+    # Ending.
+
+    def drain(self, seconds: float | None = None) -> None:
+        """Stop listening, end rows as they become idle, and after these seconds (`drain_seconds`) the rest."""
+        table = self.table
+        if table.draining:
+            return
+        table.draining = True
+        for listener in self.listeners:
+            listener.close()
+        for row in list(table.rows.values()):
+            if row.state == IDLE:
+                table.doom(row, Reason(Cause.DRAINED))
+        self.after(self.limits.drain_seconds if seconds is None else seconds, self._end_all)
+
+    def _end_all(self) -> None:
+        for row in list(self.table.rows.values()):
+            self.table.doom(row, Reason(Cause.DRAINED), reset=True)
+
+    def close(self) -> None:
+        """End every row and listener now, and free the poller. The reactor is of no use afterwards."""
+        for listener in self.listeners:
+            listener.close()
+        for row in list(self.table.rows.values()):
+            self.table.doom(row, Reason(Cause.CLOSED_BY_PROGRAM, "reactor closed"))
+        self.table.reap()
+        self.table.poller.close()
+
+    # For a foreign loop, and for whoever wants to see.
+
+    def next_deadline(self) -> float | None:
+        """Return when the next turn is needed, on the platform's clock; now while work is queued; None for never."""
+        if self.table.queue or self.table.doomed:
+            return self.platform.now()
+        return self.table.timers.next()
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that turns readable when a turn is needed, where the poller has one."""
+        return self.table.poller.fileno()
+
+    def rows(self) -> Iterator[RowReport]:
+        """Describe all rows, oldest first."""
+        return report_rows(self.table)
+
+    def totals(self) -> TotalsReport:
+        """Sum up the table."""
+        return report_totals(self.table)
+
+
+class _Watch:
+    """A descriptor of the program's own."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self.function = function
+
+    def ready(self, mask: int) -> None:
+        """Call it."""
+        self.function()

@@ -1,0 +1,136 @@
+"""The table as data: one record a row, and the totals. Tests, stress tools and operators read the engine through this.
+
+Nothing here is on the hot path, and nothing here changes a row. A listing of many rows is an iterator, so that whoever
+prints it can do so in pieces.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .platform import PEER_ENDED, READABLE, WRITABLE, Where
+from .row import STATES, Row, deadline
+from .table import Table
+from .timers import NEVER
+
+
+class RowReport(NamedTuple):
+    """One row. Times in seconds, sizes in bytes; `deadline_in` is None where the row has none."""
+
+    key: int
+    listener: str
+    peer: str
+    state: str
+    age: float
+    since: float
+    deadline_in: float | None
+    requests: int
+    received: int
+    sent: int
+    held: int
+    to_send: int
+    interest: str
+    machine: str
+
+
+class TotalsReport(NamedTuple):
+    """The whole table: what there is, and what has happened since it was made."""
+
+    rows: int
+    rows_max: int
+    states: dict[str, int]
+    queued: int
+    alarms: int
+    held: int
+    accepted: int
+    connected: int
+    ended: dict[str, int]
+    requests: int
+    received: int
+    sent: int
+    turns: int
+
+
+def report_row(row: Row) -> RowReport:
+    """Describe one row."""
+    now = row.table.now
+    due = min(deadline(row), row.until)
+    return RowReport(
+        key=row.key,
+        listener=row.listener,
+        peer=show_where(row.peer),
+        state=STATES[row.state],
+        age=now - row.born,
+        since=now - row.since,
+        deadline_in=None if due == NEVER else due - now,
+        requests=row.requests,
+        received=row.received,
+        sent=row.sent,
+        held=row.held,
+        to_send=_to_send(row),
+        interest=show_mask(row.mask),
+        machine=_describe(row),
+    )
+
+
+def report_rows(table: Table) -> Iterator[RowReport]:
+    """Describe all rows, oldest first. Rows that end meanwhile are left out, new ones too."""
+    for key in list(table.rows):
+        row = table.rows.get(key)
+        if row is not None:
+            yield report_row(row)
+
+
+def report_totals(table: Table) -> TotalsReport:
+    """Sum up the table. Costs a walk over all rows."""
+    totals = table.totals
+    rows = table.rows.values()
+    return TotalsReport(
+        rows=len(rows),
+        rows_max=table.rows_max,
+        states=dict(Counter(STATES[row.state] for row in rows)),
+        queued=len(table.queue),
+        alarms=table.timers.entries,
+        held=table.held,
+        accepted=totals.accepted,
+        connected=totals.connected,
+        ended={str(cause): count for cause, count in totals.ended.items()},
+        requests=totals.requests + sum(row.requests for row in rows),
+        received=totals.received + sum(row.received for row in rows),
+        sent=totals.sent + sum(row.sent for row in rows),
+        turns=totals.turns,
+    )
+
+
+def show_where(where: Where) -> str:
+    """Write an address of the platform's as people do."""
+    if isinstance(where, tuple):
+        host, port = where[0], where[1]
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    if isinstance(where, bytes):
+        return "unix:@" + where[1:].decode("utf-8", "backslashreplace")
+    return f"unix:{where}"
+
+
+def show_mask(mask: int) -> str:
+    """Write what a row asks of the poller: r, w, e (the peer's end) or - for nothing."""
+    letters = ((READABLE, "r"), (WRITABLE, "w"), (PEER_ENDED, "e"))
+    return "".join(letter for bit, letter in letters if mask & bit) or "-"
+
+
+def _to_send(row: Row) -> int:
+    output = row.output
+    if output is None:
+        return 0
+    return sum(map(len, output)) if isinstance(output, list) else len(output)
+
+
+def _describe(row: Row) -> str:
+    describe = getattr(row.machine, "describe", None)
+    name = type(row.machine).__name__
+    if describe is None:
+        return name
+    try:
+        return str(describe())
+    except Exception as error:  # a bug in a description must not cost the operator the table
+        return f"{name}: {error!r}"

@@ -1,0 +1,345 @@
+"""Streams: bytes are received, machines are stepped, wants are carried out, connections end.
+
+`visit` is the heart of the engine: it steps one machine until the row comes to rest or its quantum is spent. Output is
+pulled: what a machine hands over is sent at once, and the machine is not asked for more until it has gone, so nothing
+can pile up. Whatever a machine raises ends at its row's edge.
+
+The trap here is whose OSError it was: one from the channel means that the peer is lost, one from a machine (say, a
+file) is that machine's failure. So each call on a channel has a `try` of its own, which costs nothing unless it raises.
+"""
+
+from collections.abc import Callable, Mapping
+from errno import errorcode
+
+from .buffers import first_of, hold, rest_of
+from .ending import close, discard, failed, half_close, lost
+from .machine import (
+    ABORT,
+    CLOSE,
+    HALF_CLOSE,
+    IDLE,
+    NEXT,
+    OPENING,
+    PARK,
+    READ,
+    Become,
+    Cause,
+    File,
+    Idle,
+    Machine,
+    Piece,
+    Read,
+    Reason,
+    Wait,
+    Want,
+)
+from .platform import FAILED, PEER_ENDED, READABLE, WRITABLE, Events
+from .row import (
+    BECAME,
+    BLOCKED,
+    CLOSED,
+    LINGERING,
+    QUEUED,
+    READING,
+    WAITING,
+    WANTS_IDLE,
+    WANTS_OPENING,
+    WANTS_READING,
+    WANTS_WAITING,
+    WORKING,
+    WRITING,
+    Row,
+    advance,
+)
+from .row import IDLE as IDLE_STATE
+from .row import OPENING as OPENING_STATE
+from .timers import NEVER
+
+_BLOCKED = -(1 << 62)  # in place of the room that is left: the kernel takes no more, or the row has ended
+
+
+def serve(events: Events, rows: Mapping[int, Row], other: Callable[[int, int], None]) -> None:
+    """Act on (descriptor, mask) pairs: receive, feed, and step each row until it rests. The heart of the engine.
+
+    A mask of 0 means that the row was woken or is left over. A visit ends when the machine rests, its output blocks or
+    its quantum is spent. Nothing that a peer or a machine does is raised. `other` is called for what is not a row.
+
+    This is the hot path, one function because a call costs as much as ten of its lines: an idle row that answers and is
+    idle again changes nothing but its counts.
+    """
+    for descriptor, mask in events:
+        row = rows.get(descriptor)
+        if row is None:
+            other(descriptor, mask)
+            continue
+        state = row.state
+        machine = row.machine
+        limits = row.limits
+        room = limits.quantum_bytes
+        active = renewed = False
+        try:
+            if mask:
+                if state != IDLE_STATE and state != READING and not _receives(row):
+                    _ready_otherwise(row, mask)
+                    continue
+                try:
+                    data = row.channel.recv(limits.receive_bytes)
+                except OSError as error:
+                    if lost(row, error):
+                        continue  # else the poller was wrong; a wake may have come with it, so it is stepped
+                else:
+                    if data:
+                        row.received += len(data)
+                    else:
+                        row.end_fed = row.peer_ended = True
+                        state = CLOSED  # to this visit: a wish to read will not leave the row as it is
+                    machine.feed(data)
+            elif row.output is not None:
+                active = True
+                room = _flush(row, room)
+            while room > 0:
+                want = machine.step()
+                if type(want) is bytes and (size := len(want)) <= room:
+                    try:
+                        sent = row.channel.send(want)
+                    except OSError as error:
+                        lost(row, error)
+                        sent = 0
+                    row.sent += sent
+                    active = True
+                    if sent != size:
+                        _keep(row, memoryview(want)[sent:])
+                        room = _BLOCKED
+                    else:
+                        room -= size + limits.step_bytes
+                elif want is IDLE and state == IDLE_STATE:
+                    if active:
+                        row.active_at = row.table.now
+                    row.until = NEVER
+                    break
+                elif want is NEXT:
+                    row.requests += 1
+                    active = renewed = True
+                    room -= limits.request_bytes
+                elif isinstance(want, _OUTPUT):
+                    active = True
+                    _keep(row, want)
+                    room = _flush(row, room)
+                elif want is HALF_CLOSE or isinstance(want, Become):
+                    machine = _change(row, want)
+                    limits = row.limits
+                    room -= limits.step_bytes
+                else:
+                    _rest(row, want, active, renewed)
+                    break
+            else:
+                _stop(row, room, active, renewed)
+        except Exception as error:
+            failed(row, error)
+
+
+def visit(row: Row) -> None:
+    """Step a row that nobody has told anything of, until it rests."""
+    serve(((row.descriptor, 0),), row.table.by_descriptor, _nobody)
+
+
+def run(row: Row) -> None:
+    """Move a row that comes from the run queue."""
+    row.queued = False
+    mask, row.pending = row.pending, 0
+    if row.state < LINGERING or mask:
+        serve(((row.descriptor, mask),), row.table.by_descriptor, _nobody)
+
+
+def _ready_otherwise(row: Row, mask: int) -> None:
+    """Act on readiness in the states in which a row does not simply receive."""
+    state = row.state
+    if state == WRITING:
+        if mask & READABLE and getattr(row.machine, "duplex", False) and not row.end_fed:
+            _receive_while_blocked(row)
+        if mask & (WRITABLE | FAILED):
+            visit(row)
+    elif state == OPENING_STATE:
+        _connected(row)
+    elif state == WORKING:
+        row.table.withdraw(row)
+    elif state == WAITING:
+        _told_while_waiting(row, mask)
+    elif state == LINGERING:
+        discard(row)
+
+
+_OUTPUT = (bytes, bytearray, memoryview, tuple, File)
+
+
+def _keep(row: Row, want: Piece | tuple[Piece, ...] | File) -> None:
+    """Put what is to be sent into the row."""
+    if isinstance(want, File):
+        row.output = want if want.count else None
+    elif isinstance(want, tuple):
+        row.output = list(want)
+        hold(row, sum(map(len, want)))
+    else:
+        row.output = memoryview(want)
+        hold(row, len(want))
+
+
+def _flush(row: Row, room: int) -> int:
+    """Send what the row has to send, up to `room` bytes.
+
+    Returns what is left of the room once all has gone, 0 where it was too small, or _BLOCKED.
+    """
+    output = row.output
+    left: memoryview | list[Piece] | File | None
+    try:
+        if output is None:
+            return room
+        if isinstance(output, memoryview):
+            tried = min(len(output), room)
+            sent = row.channel.send(output[:tried])
+            left = output[sent:] if sent < len(output) else None
+        elif isinstance(output, File):
+            tried = min(output.count, room)
+            sent = row.table.platform.send_file(row.channel, output.file, output.offset, tried)
+            if not sent:
+                row.table.doom(row, Reason(Cause.FILE_CUT_SHORT), reset=True)
+                return _BLOCKED
+            output.offset += sent
+            output.count -= sent
+            left = output if output.count else None
+        else:
+            pieces, tried = first_of(output, room)
+            sent = row.table.platform.send_many(row.channel, pieces)
+            left = rest_of(output, sent) or None
+    except OSError as error:
+        lost(row, error)
+        return _BLOCKED
+    row.output = left
+    row.sent += sent
+    if not isinstance(output, File):
+        hold(row, -sent)
+    if sent < tried:
+        return _BLOCKED
+    return max(0, room - sent - row.limits.step_bytes) if left is None else 0
+
+
+def _stop(row: Row, room: int, active: bool, renewed: bool) -> None:
+    """Let a row rest whose output the kernel does not take, or put one that has used up its quantum on the queue."""
+    if row.state == CLOSED:
+        return
+    if active:
+        row.active_at = row.table.now
+    if room == _BLOCKED:
+        _settle(row, BLOCKED, NEVER, renewed)
+    elif not row.queued:
+        advance(row, QUEUED)
+        row.table.enqueue(row)
+
+
+def _rest(row: Row, want: Want, active: bool, renewed: bool) -> None:
+    """Carry out a want after which the machine is not stepped at once."""
+    now = row.table.now
+    if active or renewed:
+        row.active_at = now
+    if want is CLOSE:
+        close(row, Reason(Cause.DONE))
+    elif want is ABORT:
+        row.table.doom(row, Reason(Cause.ABORTED), reset=True)
+    elif want is PARK:
+        _settle(row, WANTS_WAITING, NEVER, renewed)
+    elif isinstance(want, Wait):
+        _settle(row, WANTS_WAITING, now + want.seconds, renewed)
+    elif want is IDLE or want is READ or want is OPENING or isinstance(want, (Idle, Read)):
+        idle = want is IDLE or isinstance(want, Idle)
+        if row.end_fed:
+            close(row, Reason(Cause.DONE if idle else Cause.CUT_SHORT))
+        elif idle and row.table.draining:
+            close(row, Reason(Cause.DRAINED))
+        else:
+            event = WANTS_IDLE if idle else WANTS_OPENING if want is OPENING else WANTS_READING
+            _settle(row, event, now + want.seconds if isinstance(want, (Idle, Read)) else NEVER, renewed)
+    else:
+        raise TypeError(f"{type(row.machine).__name__}.step() returned {want!r}, which is no want")
+
+
+def _settle(row: Row, event: int, until: float, renewed: bool) -> None:
+    """Come to rest: the one place where a machine's row changes its state, and with it deadline and interest.
+
+    A phase's clock starts when its state begins or a request has ended (`renewed`), and at each wait; never because
+    bytes came, or because the row was on the run queue meanwhile.
+    """
+    table = row.table
+    advance(row, event)
+    state = row.state
+    if state != row.phase or renewed or state == WAITING:
+        row.phase = state
+        row.since = table.now
+        row.mark = row.sent if state == WRITING else row.received
+    row.until = until
+    table.ask(row)
+    table.arm(row)
+
+
+def _nobody(descriptor: int, mask: int) -> None:
+    """A row that is visited is in the table."""
+
+
+def _receives(row: Row) -> bool:
+    return row.state == OPENING_STATE and not row.connecting
+
+
+def _change(row: Row, want: Want) -> Machine:
+    """Carry out a want after which the row goes on otherwise; return the machine that is stepped from now."""
+    if not isinstance(want, Become):
+        half_close(row)
+        return row.machine
+    machine = want.machine
+    row.machine = machine
+    if want.limits is not None:
+        row.limits = want.limits
+    advance(row, BECAME)
+    row.phase = OPENING_STATE
+    row.since = row.table.now
+    if want.unread:
+        machine.feed(want.unread)
+    if row.end_fed:
+        machine.feed(b"")
+    return machine
+
+
+def _receive_while_blocked(row: Row) -> None:
+    """Feed a duplex machine whose output is blocked: it is stepped when that has gone, and bounds what it takes."""
+    try:
+        data = row.channel.recv(row.limits.receive_bytes)
+    except OSError as error:
+        lost(row, error)
+        return
+    row.received += len(data)
+    if not data:
+        row.end_fed = row.peer_ended = True
+    try:
+        row.machine.feed(data)
+    except Exception as error:
+        failed(row, error)
+        return
+    row.table.ask(row)
+
+
+def _connected(row: Row) -> None:
+    code = row.table.platform.failure(row.channel)
+    if code:
+        row.table.doom(row, Reason(Cause.NOT_CONNECTED, errorcode.get(code, str(code))))
+        return
+    row.connecting = False
+    row.table.totals.connected += 1
+    visit(row)
+
+
+def _told_while_waiting(row: Row, mask: int) -> None:
+    """The peer has ended or gone while the machine wanted no bytes: the end may have bytes before it, a failure not."""
+    if mask & FAILED:
+        row.table.doom(row, Reason(Cause.PEER_LOST, "while waiting"))
+    elif mask & PEER_ENDED:
+        row.peer_ended = True
+        row.table.ask(row)
+        row.table.wake(row)

@@ -1,0 +1,246 @@
+"""The table: all rows by key and by descriptor, the run queue, the alarms, the doomed, and the totals.
+
+Whoever has a row's key can find the row, or learn that it has gone: keys are never reused, descriptors are. Closing is
+a request (`doom`), freeing is a phase of the turn (`reap`): the one place that unregisters, closes and frees, so that
+no descriptor is reused while an event of this turn may still name it.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from .buffers import hold
+from .limits import MIB, Limits
+from .machine import Cause, Reason
+from .platform import Channel, Platform, Where
+from .row import CLOSED, ENDS, GONE, LINGERING, QUEUED, WRITING, Row, advance, deadline, interest
+from .schedule import Schedule
+from .timers import NEVER, Timers
+
+PRUNE_SLACK = 1024  # alarms of rows that have gone, kept besides as many as there are rows
+
+
+class Notice(NamedTuple):
+    """One thing that an operator may want to know: what kind, in words, and the row's key where there is one."""
+
+    kind: str
+    text: str
+    key: int | None = None
+
+
+class Totals:
+    """What has happened since the table was made. Rows that live are counted when they end."""
+
+    __slots__ = ("accepted", "connected", "ended", "observer_failures", "received", "requests", "sent", "turns")
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.connected = 0
+        self.ended: Counter[Cause] = Counter()
+        self.received = 0
+        self.sent = 0
+        self.requests = 0
+        self.turns = 0
+        self.observer_failures = 0
+
+
+class Door(Protocol):
+    """What stands in the table by its descriptor without being a row: a listener, a watched descriptor."""
+
+    def ready(self, mask: int) -> None:
+        """Act on readiness."""
+        ...
+
+
+class Table:
+    """All rows. The reactor writes `now` once a turn; everybody reads it there."""
+
+    def __init__(
+        self, platform: Platform, limits: Limits, schedule: Schedule, observer: Callable[[Notice], None] | None
+    ) -> None:
+        self.platform = platform
+        self.poller = platform.poller
+        self.limits = limits
+        self.rows_max = limits.rows_max or platform.rows_max()
+        self.held_bytes_max = limits.held_bytes_max or min(platform.memory() // 4, 512 * MIB)
+        self.now = platform.now()
+        self.rows: dict[int, Row] = {}
+        self.by_descriptor: dict[int, Row] = {}
+        self.doors: dict[int, Door] = {}  # what else stands here by its descriptor
+        self.per_peer: Counter[str] = Counter()
+        self.queue = schedule
+        self.timers = Timers()
+        self.calls: dict[int, tuple[float, Callable[[], None]]] = {}  # what the program has scheduled, and for when
+        self.doomed: list[tuple[Row, bool]] = []
+        self.held = 0
+        self.sent_this_turn = 0
+        self.draining = False
+        self.totals = Totals()
+        self.on_room: list[Callable[[], None]] = []  # called once when a full table has room again
+        self._observer = observer
+        self._last_key = 0
+
+    # Coming in.
+
+    def new_key(self) -> int:
+        """Return a key that nothing has had before."""
+        self._last_key += 1
+        return self._last_key
+
+    def full(self) -> bool:
+        """True while no row can be added."""
+        return len(self.rows) >= self.rows_max
+
+    def add(self, channel: Channel, peer: Where, listener: str, limits: Limits) -> Row:
+        """Put a new row into the table, without a machine yet."""
+        row = Row(self, self.new_key(), channel, peer, listener, limits)
+        self.rows[row.key] = row
+        self.by_descriptor[row.descriptor] = row
+        if self.limits.rows_per_peer_max:
+            self.per_peer[host_of(peer)] += 1
+        return row
+
+    def too_many_from(self, peer: Where) -> bool:
+        """True where this peer has more rows than it may."""
+        most = self.limits.rows_per_peer_max
+        return bool(most) and host_of(peer) != "" and self.per_peer[host_of(peer)] > most
+
+    # Moving.
+
+    def wake(self, row: Row) -> None:
+        """Put a row on the run queue, unless it is there, or its output is blocked, or it is past its machine."""
+        state = row.state
+        if row.queued or state == WRITING or state >= LINGERING or row.connecting:
+            return
+        advance(row, QUEUED)
+        self.enqueue(row)
+
+    def enqueue(self, row: Row) -> None:
+        """Put a row on the run queue in the state that it has."""
+        row.queued = True
+        try:
+            self.queue.push(row, self.totals.turns)
+        except Exception as error:  # `remaining()` or the user's rank: code that is not ours
+            self.doom(row, Reason(Cause.MACHINE_ERROR, f"rank: {error!r}"))
+
+    def ask(self, row: Row) -> None:
+        """Tell the poller what this row is interested in, if that has changed."""
+        mask = interest(row)
+        if mask == row.mask:
+            return
+        try:
+            if not row.mask:
+                self.poller.register(row.descriptor, mask)
+            elif mask:
+                self.poller.modify(row.descriptor, mask)
+            else:
+                self.poller.unregister(row.descriptor)
+        except OSError as error:  # out of epoll watches, or a descriptor that cannot be polled
+            self.doom(row, Reason(Cause.PEER_LOST, f"poller: {error}"))
+            return
+        row.mask = mask
+
+    def withdraw(self, row: Row) -> None:
+        """Ask nothing of the poller for this row until it rests again."""
+        if row.mask:
+            self.poller.unregister(row.descriptor)
+            row.mask = 0
+
+    def arm(self, row: Row) -> None:
+        """See to it that the timers look at this row when its deadline or its machine's own time has come."""
+        due = min(deadline(row), row.until)
+        if due < row.alarm:
+            row.alarm = due
+            self.timers.set(due, row.key)
+            if self.timers.entries > 2 * len(self.rows) + len(self.calls) + PRUNE_SLACK:
+                self._prune()
+
+    def _prune(self) -> None:
+        alarms = [(row.alarm, row.key) for row in self.rows.values() if row.alarm != NEVER]
+        self.timers.prune(alarms + [(due, key) for key, (due, _) in self.calls.items()])
+
+    def call_at(self, due: float, function: Callable[[], None]) -> int:
+        """Have a function called when its time has come; return a key by which it can be called off."""
+        key = self.new_key()
+        self.calls[key] = (due, function)
+        self.timers.set(due, key)
+        return key
+
+    # Going out.
+
+    def doom(self, row: Row, reason: Reason, reset: bool = False) -> None:
+        """Mark a row for the reaper: nothing moves it any more. Whoever dooms it first gives the reason."""
+        if row.state == CLOSED:
+            return
+        advance(row, ENDS)
+        row.reason = reason
+        self.doomed.append((row, reset))
+
+    def reap(self) -> None:
+        """Free the doomed, and those whom they doom with their last words. The only place that closes a channel."""
+        was_full = self.full()
+        for row, reset in self.doomed:  # grows while it is walked: `ended` may close other rows
+            self._free(row, reset)
+        self.doomed.clear()
+        if was_full and not self.full():
+            callbacks, self.on_room = self.on_room, []
+            for callback in callbacks:
+                callback()
+
+    def _free(self, row: Row, reset: bool) -> None:
+        self.withdraw(row)
+        del self.rows[row.key], self.by_descriptor[row.descriptor]
+        if self.limits.rows_per_peer_max:
+            self._forget_peer(host_of(row.peer))
+        if reset:
+            self.platform.abort(row.channel)
+        else:
+            row.channel.close()
+        hold(row, -row.held)
+        totals = self.totals
+        totals.received += row.received
+        totals.sent += row.sent
+        totals.requests += row.requests
+        assert row.reason is not None
+        totals.ended[row.reason.cause] += 1
+        machine, row.machine, row.output = row.machine, GONE, None
+        ended = getattr(machine, "ended", None)
+        if ended is not None:
+            try:
+                ended(row.reason)
+            except Exception as error:
+                self.tell("machine error", f"ended() of {type(machine).__name__}: {error!r}", row)
+
+    def _forget_peer(self, host: str) -> None:
+        self.per_peer[host] -= 1
+        if not self.per_peer[host]:
+            del self.per_peer[host]
+
+    def evict(self) -> None:
+        """While more is buffered than may be, end the rows that hold most and progress least."""
+        if self.held <= self.held_bytes_max:
+            return
+        worst = sorted(self.rows.values(), key=lambda row: row.held * (self.now - row.since + 1), reverse=True)
+        excess = self.held - self.held_bytes_max
+        for row in worst:
+            if excess <= 0:
+                break
+            if row.state != CLOSED:
+                excess -= row.held
+                self.doom(row, Reason(Cause.EVICTED, f"held {row.held} bytes"), reset=True)
+
+    # Telling.
+
+    def tell(self, kind: str, text: str, row: Row | None = None) -> None:
+        """Tell the observer. What it raises is counted, and goes no further: it must not reach a row."""
+        if self._observer is None:
+            return
+        try:
+            self._observer(Notice(kind, text, row.key if row is not None else None))
+        except Exception:
+            self.totals.observer_failures += 1
+
+
+def host_of(peer: Where) -> str:
+    """Return what rows of one peer have in common: its address without the port; "" for UNIX sockets."""
+    return peer[0] if isinstance(peer, tuple) else ""
