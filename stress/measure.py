@@ -1,0 +1,266 @@
+"""Processes of the bench, and what the kernel says that they have cost.
+
+The figure is CPU time, never wall time. A neighbour on a shared machine makes every second longer;
+to the CPU time of a pinned process it can only add (cold caches, a slower clock), so the least of
+several rounds is closest to the truth. What is not a request stays outside: starting, accepting and
+closing happen before the first reading or after the last. Each process is pinned to a core,
+bounded by an alarm that survives `exec`, and ended by its id.
+"""
+
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+PEERS = Path(__file__).with_name("peers")
+CHILD_SECONDS_MAX = 300  # if the bench is killed outright, nothing that it started outlives this
+START_SECONDS_MAX = 10
+LOAD_SECONDS_MAX = 65  # the load ends by itself after 60
+SETTLE_SECONDS_MAX = 1
+CONNECT_SECONDS_MAX = 10
+SOURCES = 8  # loopback addresses that silent connections come from: one may run out of ports
+NANOSECONDS_A_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+class UnableError(Exception):
+    """Why there is no figure: what it needs is missing, or it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server to be measured. `python` is its interpreter, `version` its version; "" for C."""
+
+    name: str
+    command: tuple[str, ...]
+    python: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process has used. Ticks tell user from system; nanoseconds are exact, or stay 0."""
+
+    nanoseconds: int
+    user_ticks: int
+    system_ticks: int
+    sleeps: int
+    requests: int = 0
+
+    def since(self, before: "Usage", requests: int) -> "Usage":
+        """What so many requests have used; told from ticks if the exact time did not move."""
+        user = self.user_ticks - before.user_ticks
+        system = self.system_ticks - before.system_ticks
+        exact = self.nanoseconds - before.nanoseconds
+        sleeps = self.sleeps - before.sleeps
+        return Usage(exact or (user + system) * NANOSECONDS_A_TICK, user, system, sleeps, requests)
+
+
+class Child:
+    """A process that the bench started, pinned to one core. Leaving its `with` block ends it."""
+
+    def __init__(self, command: Sequence[str], core: int, import_path: str = "") -> None:
+        def prepare() -> None:
+            os.sched_setaffinity(0, {core})
+            signal.alarm(CHILD_SECONDS_MAX)
+
+        paths = [path for path in (import_path, os.environ.get("PYTHONPATH")) if path]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            preexec_fn=prepare,
+        )
+        self.pid = self.process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> str:
+        """Kill the process, wait for it, close its pipes; the last line of its complaints."""
+        self.process.kill()
+        _, complaints = self.process.communicate()
+        return (complaints.decode(errors="replace").strip().splitlines() or [""])[-1]
+
+    def line(self, beginning: str, seconds: float) -> str:
+        """The rest of the child's next line, which must begin so and come in time."""
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
+        text = self.process.stdout.readline().decode() if ready else f"- silent for {seconds} s"
+        word, _, rest = text.strip().partition(" ")
+        if word == beginning:
+            return rest
+        raise UnableError(self.end() or rest or "ended without a word")
+
+    def ask(self, number: int) -> None:
+        """Write a number to the child's stdin; that it has gone shows when its answer is read."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(b"%d\n" % number)
+            self.process.stdin.flush()
+
+
+def exact_nanoseconds(task: Path) -> int:
+    """CPU time of one task as the scheduler counts it; 0 on a kernel that doesn't tell."""
+    try:
+        return int(task.joinpath("schedstat").read_text().split()[0])
+    except OSError:
+        return 0
+
+
+def usage(pid: int) -> Usage:
+    """What the process has used until now, all its threads together."""
+    process = Path(f"/proc/{pid}")
+    nanoseconds = sleeps = 0
+    for task in process.joinpath("task").iterdir():
+        nanoseconds += exact_nanoseconds(task)
+        status = task.joinpath("status").read_text()
+        sleeps += int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+    after_name = process.joinpath("stat").read_text().rpartition(")")[2].split()
+    return Usage(nanoseconds, int(after_name[11]), int(after_name[12]), sleeps)
+
+
+def settled_usage(pid: int) -> Usage:
+    """The same once the process has gone to sleep: a running one's time is not yet booked."""
+    now, deadline = usage(pid), time.monotonic() + SETTLE_SECONDS_MAX
+    while time.monotonic() < deadline:
+        before = now
+        time.sleep(0.005)
+        now = usage(pid)
+        if now == before:
+            break
+    return now
+
+
+def memory(pid: int) -> dict[str, int]:
+    """Resident KiB. `Anonymous` is what the process allocated; the others have libraries too."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    sizes = dict(line.split()[:2] for line in lines)
+    return {name: int(sizes[f"{name}:"]) for name in ("Anonymous", "Rss", "Pss")}
+
+
+def compile_c(name: str, folder: str) -> str:
+    """The path of a program made from one of the C files among the peers."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise UnableError("this machine has no cc")
+    program = str(Path(folder, name))
+    command = [compiler, "-O2", "-o", program, str(PEERS / f"{name}.c")]
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if outcome.returncode:
+        raise UnableError(f"cc: {(outcome.stderr.splitlines() or ['failed'])[0]}")
+    return program
+
+
+def version_of(python: str) -> str:
+    """The version that an interpreter says of itself, with its name if it is not CPython."""
+    script = "import platform as p; print(p.python_implementation(), p.python_version())"
+    try:
+        answer = subprocess.check_output([python, "-c", script], text=True, timeout=30)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UnableError(f"not a Python that runs: {python}") from error
+    return answer.strip().removeprefix("CPython ")
+
+
+def make_importable(folder: str) -> str:
+    """A directory from which any interpreter imports this very copy of partway."""
+    package = Path(folder, "import", "partway")
+    package.mkdir(parents=True)
+    # A package with this file goes before any namespace, so another copy, installed, can't win.
+    package.joinpath("__init__.py").touch()
+    for name in ("engine", "protocols", "stress"):
+        package.joinpath(name).symlink_to(Path(__file__).resolve().parents[1] / name)
+    return str(package.parent)
+
+
+class Bench:
+    """How servers are run: on which core, under which load, with partway imported from where."""
+
+    def __init__(self, folder: str) -> None:
+        cores = sorted(os.sched_getaffinity(0))
+        self.load_core, self.server_core = cores[0], cores[-1]  # interrupts prefer the first
+        self.folder = folder
+        self.import_path = make_importable(folder)
+
+    def start(self, server: Server) -> Child:
+        """A server's process, on its core, on a port of its own choice."""
+        return Child([*server.command, "0"], self.server_core, self.import_path)
+
+    def find_load(self) -> tuple[str, ...]:
+        """The load generator's command: in C, or in Python where nothing compiles C."""
+        try:
+            return (compile_c("load", self.folder),)
+        except UnableError:
+            return (sys.executable, str(PEERS / "load.py"))
+
+    @contextmanager
+    def echo(
+        self, server: Server, load: Sequence[str], connections: int, size: int
+    ) -> Iterator[Callable[[int], Usage]]:
+        """A server with its load; what this yields does so many requests, and tells their cost."""
+
+        def work(requests: int) -> Usage:
+            before = settled_usage(process.pid)
+            generator.ask(requests)
+            try:
+                generator.line("DONE", LOAD_SECONDS_MAX)
+            except UnableError as reason:  # the server may know why
+                complaint = process.end()
+                raise UnableError(f"{reason}; {complaint}" if complaint else reason) from reason
+            return settled_usage(process.pid).since(before, requests)
+
+        with self.start(server) as process:
+            command = [*load, process.line("PORT", START_SECONDS_MAX), str(connections), str(size)]
+            with Child(command, self.load_core) as generator:
+                yield work
+
+    def memory(self, server: Server, marks: Sequence[int]) -> list[dict[str, int]]:
+        """Memory with no silent connection, and with as many as each mark says."""
+        with ExitStack() as stack:
+            process = stack.enter_context(self.start(server))
+            port = int(process.line("PORT", START_SECONDS_MAX))
+            settled_usage(process.pid)
+            figures, files, opened = [memory(process.pid)], open_files(process.pid), 0
+            for mark in marks:
+                for number in range(opened, mark):
+                    stack.enter_context(silent_connection(port, f"127.0.0.{1 + number % SOURCES}"))
+                opened = mark
+                wait_for_files(process.pid, files + mark)
+                settled_usage(process.pid)
+                figures.append(memory(process.pid))
+                if (kept := open_files(process.pid) - files) < mark:
+                    raise UnableError(f"had only {kept} of {mark} silent connections")
+            return figures
+
+
+def silent_connection(port: int, source: str) -> socket.socket:
+    """A connection that never speaks; bounded, for a full backlog drops it without an answer."""
+    try:
+        return socket.create_connection(("127.0.0.1", port), CONNECT_SECONDS_MAX, (source, 0))
+    except OSError as error:
+        raise UnableError(f"a silent connection failed: {error}") from error
+
+
+def open_files(pid: int) -> int:
+    """How many descriptors a process has open."""
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def wait_for_files(pid: int, count: int) -> None:
+    """Wait until the server has accepted everybody: the kernel is ahead of it with connecting."""
+    deadline = time.monotonic() + CONNECT_SECONDS_MAX
+    while open_files(pid) < count and time.monotonic() < deadline:
+        time.sleep(0.01)
