@@ -90,6 +90,16 @@ class Inbox:
             return -1
         return place - self.start
 
+    def peek(self, count: int) -> bytes:
+        """Return a copy of the first `count` bytes, which stay."""
+        return bytes(memoryview(self.data)[self.start : self.start + count])
+
+    def skip(self, letters: bytes) -> None:
+        """Forget bytes at the beginning, as long as they are among these."""
+        if self.start < len(self.data) and self.data[self.start] in letters:
+            left = self.peek(len(self)).lstrip(letters)
+            self.drop(len(self) - len(left))
+
     def take(self, count: int | None = None) -> bytes:
         """Take out the first `count` bytes, or all of them."""
         size = len(self)
@@ -119,9 +129,9 @@ class Inbox:
 
 
 class LineBuffer:
-    r"""Bytes in, lines out. A line ends in \n or \r\n, neither of which is part of it.
+    r"""Bytes in, lines out. A line is returned with its end (\n or \r\n), as `readline` does.
 
-    `limit` is the length of the longest line in bytes, its end not counted.
+    `limit` is the length of the longest line in bytes, its end counted. What comes after the last end is not a line.
     """
 
     __slots__ = ("inbox", "limit")
@@ -139,14 +149,7 @@ class LineBuffer:
 
     def take(self) -> bytes | None:
         """Return the next line, or None where it has not arrived whole. Raises PeerError for one over the limit."""
-        inbox = self.inbox
-        size = inbox.find(b"\n")
-        if size < 0:
-            if len(inbox) > self.limit + 1:
-                raise PeerError(f"a line of over {self.limit} bytes")
-            return None
-        line = inbox.take(size + 1)
-        line = line[:-2] if line.endswith(b"\r\n") else line[:-1]
-        if len(line) > self.limit:
+        size = self.inbox.find(b"\n") + 1
+        if size > self.limit or (not size and len(self.inbox) >= self.limit):
             raise PeerError(f"a line of over {self.limit} bytes")
-        return line
+        return self.inbox.take(size) if size else None

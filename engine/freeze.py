@@ -1,8 +1,8 @@
 """Freezing: a machine as bytes, at any byte of its input, and back.
 
-All that a half-done request is lives in its machine as plain data, so a machine pickles. Its row does not: it stands for
-a descriptor of this process. Within a frozen machine a row is therefore only its key, and whoever thaws says which row
-that is now.
+All that a half-done request is lives in its machine as plain data, so a machine pickles. Its row does not: it stands
+for a descriptor of this process. Within a frozen machine a row is therefore only its key, and whoever thaws says which
+row that is now.
 """
 
 from collections.abc import Callable

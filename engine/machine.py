@@ -105,6 +105,9 @@ class File:
         return self.count
 
 
+# Output of no bytes is a want as well: "step again". It is not an answer, and moves no deadline.
+
+
 class Become:
     """Hand the row to another machine, with the bytes that this one did not use.
 

@@ -13,7 +13,7 @@ from .listener import Factory, Listener, admit
 from .machine import Cause, Reason
 from .patience import expire
 from .platform import READABLE, Address, Channel, Events, Platform, Where, parse_address
-from .report import RowReport, TotalsReport, report_rows, report_totals
+from .report import RowReport, TotalsReport, report_row, report_rows, report_totals
 from .row import IDLE, WORKING, Row
 from .schedule import Rank, schedule_by
 from .stream import run, serve
@@ -213,6 +213,19 @@ class Reactor:
                 table.doom(row, Reason(Cause.DRAINED))
         self.after(self.limits.drain_seconds if seconds is None else seconds, self._end_all)
 
+    def kill(self, key: int, detail: str = "killed") -> bool:
+        """End one row with a reset, and return True; False where it has gone."""
+        row = self.table.rows.get(key)
+        if row is None:
+            return False
+        row.close(detail, reset=True)
+        return True
+
+    @property
+    def draining(self) -> bool:
+        """True from `drain` on."""
+        return self.table.draining
+
     def _end_all(self) -> None:
         for row in list(self.table.rows.values()):
             self.table.doom(row, Reason(Cause.DRAINED), reset=True)
@@ -241,6 +254,15 @@ class Reactor:
     def rows(self) -> Iterator[RowReport]:
         """Describe all rows, oldest first."""
         return report_rows(self.table)
+
+    def keys(self) -> list[int]:
+        """Return the keys of all rows, oldest first."""
+        return list(self.table.rows)
+
+    def row(self, key: int) -> RowReport | None:
+        """Describe one row; None where it has gone."""
+        row = self.table.rows.get(key)
+        return None if row is None else report_row(row)
 
     def totals(self) -> TotalsReport:
         """Sum up the table."""

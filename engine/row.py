@@ -180,9 +180,12 @@ class Row:
         """Have the machine stepped soon, unless its output is blocked (then it is stepped when that has gone)."""
         self.table.wake(self)
 
-    def close(self, detail: str = "") -> None:
-        """End this row at this turn's end, whatever it is doing. A second call does nothing."""
-        self.table.doom(self, Reason(Cause.CLOSED_BY_PROGRAM, detail))
+    def close(self, detail: str = "", reset: bool = False) -> None:
+        """End this row at this turn's end, whatever it is doing. A second call does nothing.
+
+        With `reset` the peer sees that something was cut off, instead of an orderly end.
+        """
+        self.table.doom(self, Reason(Cause.CLOSED_BY_PROGRAM, detail), reset)
 
 
 def advance(row: Row, event: int) -> None:

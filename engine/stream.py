@@ -99,7 +99,7 @@ def serve(events: Events, rows: Mapping[int, Row], other: Callable[[int, int], N
                 room = _flush(row, room)
             while room > 0:
                 want = machine.step()
-                if type(want) is bytes and (size := len(want)) <= room:
+                if type(want) is bytes and 0 < (size := len(want)) <= room:
                     try:
                         sent = row.channel.send(want)
                     except OSError as error:
@@ -122,8 +122,7 @@ def serve(events: Events, rows: Mapping[int, Row], other: Callable[[int, int], N
                     active = renewed = True
                     room -= limits.request_bytes
                 elif isinstance(want, _OUTPUT):
-                    active = True
-                    _keep(row, want)
+                    active = _keep(row, want) or active
                     room = _flush(row, room)
                 elif want is HALF_CLOSE or isinstance(want, Become):
                     machine = _change(row, want)
@@ -172,16 +171,17 @@ def _ready_otherwise(row: Row, mask: int) -> None:
 _OUTPUT = (bytes, bytearray, memoryview, tuple, File)
 
 
-def _keep(row: Row, want: Piece | tuple[Piece, ...] | File) -> None:
-    """Put what is to be sent into the row."""
+def _keep(row: Row, want: Piece | tuple[Piece, ...] | File) -> bool:
+    """Put what is to be sent into the row. Returns False where that is nothing: then it only means "step again"."""
     if isinstance(want, File):
         row.output = want if want.count else None
     elif isinstance(want, tuple):
-        row.output = list(want)
+        row.output = [piece for piece in want if len(piece)] or None
         hold(row, sum(map(len, want)))
-    else:
+    elif len(want):
         row.output = memoryview(want)
         hold(row, len(want))
+    return row.output is not None
 
 
 def _flush(row: Row, room: int) -> int:
@@ -193,7 +193,7 @@ def _flush(row: Row, room: int) -> int:
     left: memoryview | list[Piece] | File | None
     try:
         if output is None:
-            return room
+            return room - row.limits.step_bytes
         if isinstance(output, memoryview):
             tried = min(len(output), room)
             sent = row.channel.send(output[:tried])

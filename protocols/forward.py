@@ -1,0 +1,85 @@
+"""A TCP proxy: two rows, one here and one to the target, and each sends what the other has received.
+
+Memory is bounded by reading no more than `relay_bytes` ahead of the slower side; half-closing is kept, so a client that
+ends its side still gets its answer. A side that is lost resets the other, for an orderly end would be a lie.
+"""
+
+from ..engine import ABORT, CLOSE, HALF_CLOSE, IDLE, NEXT, PARK, Address, Cause, Inbox, Reactor, Reason, Row, Want
+
+
+class Forward:
+    """Makes a tunnel of each row that comes in: `reactor.listen(address, Forward(reactor, target))`."""
+
+    def __init__(self, reactor: Reactor, target: str | Address) -> None:
+        self.reactor = reactor
+        self.target = target
+
+    def __call__(self, row: Row) -> "Half":
+        """Begin a connection to the target, and return the half that belongs to this row."""
+        near = Half(row)
+        try:
+            self.reactor.connect(self.target, lambda far: Half(far, near), row.limits)
+        except OSError:
+            near.partner = None  # no descriptor, no route: its first step resets the row
+        return near
+
+
+class Half:
+    """One row of a tunnel: what has come in here and is to go out there."""
+
+    __slots__ = ("half_closed", "inbox", "partner", "peer_ended", "relayed", "row")
+
+    def __init__(self, row: Row, partner: "Half | None" = None) -> None:
+        self.row = row
+        self.inbox = Inbox(row)
+        self.partner = partner
+        self.peer_ended = False
+        self.half_closed = False
+        self.relayed = False  # something has come in since the last step
+        if partner is not None:
+            partner.partner = self
+
+    @property
+    def duplex(self) -> bool:
+        """Read on while the other direction is blocked, up to the limit."""
+        return len(self.inbox) < self.row.limits.relay_bytes
+
+    def feed(self, data: bytes) -> None:
+        """Store what came, for the other half to send."""
+        if data:
+            self.inbox.feed(data)
+            self.relayed = True
+        else:
+            self.peer_ended = True
+        if self.partner is not None:
+            self.partner.row.wake()
+
+    def step(self) -> Want:
+        """Send what the other half has; end our side after it; read while there is room."""
+        partner = self.partner
+        if partner is None:
+            return ABORT
+        if self.relayed:
+            self.relayed = False
+            return NEXT  # what came in is progress: it keeps the row from being idle
+        data = partner.inbox.take()
+        if data:
+            partner.row.wake()  # it may have been waiting for room
+            return data
+        if partner.peer_ended and not self.half_closed:
+            self.half_closed = True
+            partner.row.wake()
+            return HALF_CLOSE
+        if not self.peer_ended:
+            return IDLE if self.duplex else PARK
+        return CLOSE if self.half_closed and not len(self.inbox) else PARK
+
+    def ended(self, reason: Reason) -> None:
+        """Take the other half along, unless all was said in both directions."""
+        if reason.cause is not Cause.DONE and self.partner is not None:
+            self.partner.row.close(f"other half: {reason}", reset=True)
+
+    def describe(self) -> str:
+        """Say how much waits to go to the other side."""
+        other = "nobody" if self.partner is None else f"row {self.partner.row.key}"
+        return f"tunnel to {other}, {len(self.inbox)} bytes to relay"
