@@ -38,9 +38,10 @@ def discard(row: Row) -> None:
 
 def close(row: Row, reason: Reason) -> None:
     """End our side and linger for the peer's end, which may have come already."""
-    half_close(row)
     if row.end_fed:
-        row.table.doom(row, reason)
+        row.table.doom(row, reason)  # closing ends our side too
+        return
+    half_close(row)
     if row.state == CLOSED:
         return
     row.reason = reason

@@ -71,9 +71,11 @@ class End:
         self._raise_error()
         if self.shut or self.closed:
             raise BrokenPipeError(EPIPE, strerror(EPIPE))
+        if not len(data):
+            return 0
         other = self.other
         count = min(len(data), other.capacity - other.held)
-        if self.connecting or (count <= 0 and len(data)):
+        if self.connecting or count <= 0:
             raise BlockingIOError(EAGAIN, strerror(EAGAIN))
         chunk = bytes(data[:count])
         other.held += count

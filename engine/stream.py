@@ -68,15 +68,17 @@ def serve(events: Events, rows: Mapping[int, Row], other: Callable[[int, int], N
     idle again changes nothing but its counts.
     """
     for descriptor, mask in events:
-        row = rows.get(descriptor)
-        if row is None:
+        try:
+            row = rows[descriptor]
+        except KeyError:
             other(descriptor, mask)
             continue
         state = row.state
         machine = row.machine
         limits = row.limits
         room = limits.quantum_bytes
-        active = renewed = False
+        active = 0  # true once something was sent
+        renewed = False  # true once a request has ended
         try:
             if mask:
                 if state != IDLE_STATE and state != READING and not _receives(row):
@@ -99,24 +101,24 @@ def serve(events: Events, rows: Mapping[int, Row], other: Callable[[int, int], N
                 room = _flush(row, room)
             while room > 0:
                 want = machine.step()
-                if type(want) is bytes and 0 < (size := len(want)) <= room:
+                if want is IDLE and state == IDLE_STATE:
+                    if active:
+                        row.active_at = row.table.now
+                    row.until = NEVER
+                    break
+                if type(want) is bytes and (size := len(want)) <= room:
                     try:
                         sent = row.channel.send(want)
                     except OSError as error:
                         lost(row, error)
                         sent = 0
                     row.sent += sent
-                    active = True
-                    if sent != size:
+                    active = active or sent
+                    if sent == size:
+                        room -= size + limits.step_bytes
+                    else:
                         _keep(row, memoryview(want)[sent:])
                         room = _BLOCKED
-                    else:
-                        room -= size + limits.step_bytes
-                elif want is IDLE and state == IDLE_STATE:
-                    if active:
-                        row.active_at = row.table.now
-                    row.until = NEVER
-                    break
                 elif want is NEXT:
                     row.requests += 1
                     active = renewed = True
@@ -129,10 +131,10 @@ def serve(events: Events, rows: Mapping[int, Row], other: Callable[[int, int], N
                     limits = row.limits
                     room -= limits.step_bytes
                 else:
-                    _rest(row, want, active, renewed)
+                    _rest(row, want, active > 0, renewed)
                     break
             else:
-                _stop(row, room, active, renewed)
+                _stop(row, room, active > 0, renewed)
         except Exception as error:
             failed(row, error)
 

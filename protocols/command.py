@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from ..engine import Address, Limits, Notice, Reactor, parse_address
 from ..engine.kernel import Kernel, resolve
+from ..engine.limits import KIB
 from ..engine.listener import Factory
 from ..engine.selector import LeanEpollSelector
 from .watch import Watch
@@ -27,7 +28,11 @@ SELECTORS = {
     "poll": getattr(selectors, "PollSelector", None),
     "select": selectors.SelectSelector,
 }
-IDLE_SECONDS = {"chat": 3600.0, "forward": 300.0}  # where people think, or another protocol's limits hold
+OTHER_DEFAULTS = {
+    ("chat", "idle_seconds"): 3600.0,  # people think
+    ("forward", "idle_seconds"): 300.0,  # another protocol's limits hold as well
+    ("forward", "receive_bytes"): 64 * KIB,  # nothing but bulk
+}
 
 
 class MistakeError(Exception):
@@ -85,7 +90,7 @@ def _add_server_options(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--watch", action="store_true", help="show the table, live")
     group = parser.add_argument_group("limits", "seconds may be inf; 0 means off or automatic where it is the default")
     for field in fields(Limits):
-        default = IDLE_SECONDS.get(name, field.default) if field.name == "idle_seconds" else field.default
+        default = OTHER_DEFAULTS.get((name, field.name), field.default)
         group.add_argument(
             "--" + field.name.replace("_", "-"),
             type=field.type,
