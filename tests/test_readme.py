@@ -1,0 +1,95 @@
+"""The README is true: its examples run, its table of transitions is the engine's, its commands are the ones that exist.
+
+`python tests/test_readme.py` writes the table of transitions into the README anew.
+"""
+
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from partway.engine import Limits
+from partway.engine.row import EVENTS, STATES, TRANSITIONS
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+BEGIN, END = "<!-- transitions -->\n", "<!-- /transitions -->"
+
+
+def transitions() -> str:
+    """The table as Markdown: a row a state, a column an event, and a dot for what is not allowed."""
+    lines = ["| | " + " | ".join(EVENTS) + " |", "|---" * (len(EVENTS) + 1) + "|"]
+    for state, name in enumerate(STATES):
+        cells = [TRANSITIONS[state].get(event) for event in range(len(EVENTS))]
+        shown = ["·" if cell is None else STATES[cell].lower() for cell in cells]
+        lines.append(f"| **{name}** | " + " | ".join(shown) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def test_transitions_are_the_engines() -> None:
+    assert BEGIN + transitions() + END in README.read_text(), "run python tests/test_readme.py"
+
+
+def test_there_are_examples() -> None:
+    assert len(BLOCKS) == 3
+
+
+def test_shout_shouts() -> None:
+    port = free_port()
+    program = BLOCKS[0].replace("127.0.0.1:7007", f"127.0.0.1:{port}")
+    assert program != BLOCKS[0]
+    server = subprocess.Popen([sys.executable, "-c", program])
+    try:
+        for _ in range(200):
+            assert server.poll() is None
+            try:
+                client = socket.create_connection(("127.0.0.1", port), timeout=10)
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.05)  # a process of its own is starting: there is nothing else to wait on
+        with client:
+            client.sendall(b"one\ntwo\nthr")
+            client.sendall(b"ee\n")
+            heard = b""
+            while len(heard) < 14:
+                heard += client.recv(100)
+        assert heard == b"ONE\nTWO\nTHREE\n"
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.mark.parametrize("program", BLOCKS[1:])
+def test_example_runs(program: str) -> None:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_commands_and_no_more() -> None:
+    commands = re.findall(r"```sh\n(.*?)```", README.read_text(), re.DOTALL)
+    assert len(commands) == 2
+    assert all(len(command.strip().splitlines()) == 1 for command in commands)
+    serve, test = (shlex.split(command) for command in commands)
+    assert serve[-2:] == [".venv/bin/partway", "http"]
+    assert test[-1] == ".venv/bin/pytest"
+
+
+def test_limits_that_are_named_exist() -> None:
+    for name in re.findall(r"--([a-z]+-(?:seconds|bytes|max))", README.read_text()):
+        assert hasattr(Limits(), name.replace("-", "_")), name
+
+
+if __name__ == "__main__":
+    text = README.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    README.write_text(before + BEGIN + transitions() + END + after)
