@@ -209,14 +209,14 @@ def _set_option(channel: socket.socket, level: str, option: str, value: int) -> 
 
 
 def _inherited(descriptor: int) -> socket.socket:
-    """Return the listening socket that the program was started with. Raises OSError where it is none."""
-    channel = socket.socket(fileno=os.dup(descriptor))
+    """Take over the listening socket that the program was started with. Raises OSError where it is none."""
+    channel = socket.socket(fileno=descriptor)
     try:
         if channel.type != socket.SOCK_STREAM or not channel.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             raise OSError(EINVAL, f"descriptor {descriptor} is not a listening stream socket")
         channel.setblocking(False)
     except BaseException:
-        channel.close()
+        channel.detach()  # it is still the caller's
         raise
     return channel
 

@@ -48,6 +48,8 @@ class Listener:
         """Admit those who wait, as many as one turn may."""
         table = self.table
         for _ in range(table.limits.accepts_a_turn):
+            if not self.open:  # closed by one of those whom it has just let in
+                return
             if table.full():
                 self._wait_for_room()
                 return

@@ -145,10 +145,10 @@ def visit(row: Row) -> None:
 
 
 def run(row: Row) -> None:
-    """Move a row that comes from the run queue."""
+    """Move a row that comes from the run queue, unless it has ended: its descriptor may be another row's by now."""
     row.queued = False
     mask, row.pending = row.pending, 0
-    if row.state < LINGERING or mask:
+    if row.state < LINGERING or (row.state == LINGERING and mask):
         serve(((row.descriptor, mask),), row.table.by_descriptor, _nobody)
 
 

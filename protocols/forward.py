@@ -2,9 +2,34 @@
 
 Memory is bounded by reading no more than `relay_bytes` ahead of the slower side; half-closing is kept, so a client that
 ends its side still gets its answer. A side that is lost resets the other, for an orderly end would be a lie.
+
+To the engine a tunnel is one long request, so that a drain waits for it: its halves say `READ`, and `NEXT` whenever
+something has moved, in either direction.
 """
 
-from ..engine import ABORT, CLOSE, HALF_CLOSE, IDLE, NEXT, PARK, Address, Cause, Inbox, Reactor, Reason, Row, Want
+from dataclasses import replace
+
+from ..engine import (
+    ABORT,
+    CLOSE,
+    HALF_CLOSE,
+    NEXT,
+    PARK,
+    READ,
+    Address,
+    Cause,
+    Inbox,
+    Limits,
+    Reactor,
+    Reason,
+    Row,
+    Want,
+)
+
+
+def tunnel_limits(limits: Limits) -> Limits:
+    """Return limits for a tunnel: nothing is too slow, but one in which nothing moves for `idle_seconds` ends."""
+    return replace(limits, request_seconds=limits.idle_seconds, rate_min=0)
 
 
 class Forward:
@@ -27,15 +52,16 @@ class Forward:
 class Half:
     """One row of a tunnel: what has come in here and is to go out there."""
 
-    __slots__ = ("half_closed", "inbox", "partner", "peer_ended", "relayed", "row")
+    __slots__ = ("half_closed", "inbox", "moved", "partner", "peer_ended", "row")
 
     def __init__(self, row: Row, partner: "Half | None" = None) -> None:
         self.row = row
+        row.limits = tunnel_limits(row.limits)
         self.inbox = Inbox(row)
         self.partner = partner
         self.peer_ended = False
         self.half_closed = False
-        self.relayed = False  # something has come in since the last step
+        self.moved = False  # something has come in or gone out since the last `NEXT`
         if partner is not None:
             partner.partner = self
 
@@ -48,7 +74,7 @@ class Half:
         """Store what came, for the other half to send."""
         if data:
             self.inbox.feed(data)
-            self.relayed = True
+            self.moved = True
         else:
             self.peer_ended = True
         if self.partner is not None:
@@ -59,19 +85,20 @@ class Half:
         partner = self.partner
         if partner is None:
             return ABORT
-        if self.relayed:
-            self.relayed = False
-            return NEXT  # what came in is progress: it keeps the row from being idle
         data = partner.inbox.take()
         if data:
+            self.moved = True
             partner.row.wake()  # it may have been waiting for room
             return data
+        if self.moved:
+            self.moved = False
+            return NEXT
         if partner.peer_ended and not self.half_closed:
             self.half_closed = True
             partner.row.wake()
             return HALF_CLOSE
         if not self.peer_ended:
-            return IDLE if self.duplex else PARK
+            return READ if self.duplex else PARK
         return CLOSE if self.half_closed and not len(self.inbox) else PARK
 
     def ended(self, reason: Reason) -> None:

@@ -50,10 +50,11 @@ class Watch:
         requests = (totals.requests - self._requests) / FRAME_SECONDS
         sent = (totals.sent - self._sent) / FRAME_SECONDS
         self._requests, self._sent = totals.requests, totals.sent
+        title = self.title + (" (draining)" if self.reactor.draining else "")
         states = "  ".join(f"{name.lower()} {count}" for name, count in sorted(totals.states.items()))
         ended = "  ".join(f"{cause} {count}" for cause, count in sorted(totals.ended.items()))
         return [
-            f"{self.title}   rows {totals.rows} of {totals.rows_max}   {states or 'nobody here'}",
+            f"{title}   rows {totals.rows} of {totals.rows_max}   {states or 'nobody here'}",
             f"{requests:.0f} requests/s   {size(sent)}/s out   held {size(totals.held)}   accepted {totals.accepted}"
             f"   turns {totals.turns}",
             f"ended: {ended or 'none'}",
