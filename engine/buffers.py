@@ -20,6 +20,11 @@ def hold(row: "Row", count: int) -> None:
     row.table.held += count
 
 
+def flat(piece: Piece) -> memoryview:
+    """Return a view of bytes: what counts for the engine is bytes, not a view's items, which may be wider."""
+    return memoryview(piece).cast("B")
+
+
 def first_of(pieces: Sequence[Piece], most: int) -> tuple[list[Piece], int]:
     """Return the first `most` bytes of several pieces, and how many bytes that is. Copies nothing."""
     first: list[Piece] = []

@@ -89,8 +89,8 @@ class Row:
     """One connection's place in the table, and what its machine may see and do.
 
     A machine uses `key` (never reused), `peer`, `local`, `now`, `wall`, `limits`, `random`, `peer_ended`, `wake()` and
-    `close()`; the rest belongs to the engine. The machine that a row begins with may give it other `limits`; a later one
-    gets them with `Become`. Times are seconds on the platform's clock.
+    `close()`; the rest belongs to the engine. The machine that a row begins with may give it other `limits`, a later
+    one gets them with `Become`. Times are seconds on the platform's clock.
     """
 
     __slots__ = (

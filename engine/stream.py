@@ -11,7 +11,7 @@ file) is that machine's failure. So each call on a channel has a `try` of its ow
 from collections.abc import Callable, Mapping
 from errno import errorcode
 
-from .buffers import first_of, hold, rest_of
+from .buffers import first_of, flat, hold, rest_of
 from .ending import close, discard, failed, half_close, lost
 from .machine import (
     ABORT,
@@ -178,11 +178,12 @@ def _keep(row: Row, want: Piece | tuple[Piece, ...] | File) -> bool:
     if isinstance(want, File):
         row.output = want if want.count else None
     elif isinstance(want, tuple):
-        row.output = [piece for piece in want if len(piece)] or None
-        hold(row, sum(map(len, want)))
+        pieces: list[Piece] = [flat(piece) for piece in want if len(piece)]
+        row.output = pieces or None
+        hold(row, sum(map(len, pieces)))
     elif len(want):
-        row.output = memoryview(want)
-        hold(row, len(want))
+        row.output = flat(want)
+        hold(row, len(row.output))
     return row.output is not None
 
 

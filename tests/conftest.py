@@ -2,21 +2,40 @@
 
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import psutil
 import pytest
 from partway.engine.row import Row
 
+FAILED = pytest.StashKey[bool]()
+
+
+def pytest_collection_finish() -> None:
+    """Modules and collected tests are for good: not looking at them again makes each check for leaks cheap."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember which test has failed: its traceback keeps alive what it had open."""
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
 
 @pytest.fixture(autouse=True)
-def nothing_leaks() -> Iterator[None]:
+def nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     """Rows, descriptors and threads are as many after a test as before it."""
     process = psutil.Process()
     gc.collect()
     descriptors, threads, children = process.num_fds(), threading.active_count(), process.children()
     yield
     gc.collect()
+    if request.node.stash.get(FAILED, False):
+        return
     left = [thing for thing in gc.get_objects() if type(thing) is Row and thing.channel.fileno() >= 0]
     assert not left, f"rows left open: {left}"
     assert process.num_fds() <= descriptors, f"{process.num_fds() - descriptors} descriptors leaked"
