@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 def hold(row: "Row", count: int) -> None:
     """Count bytes that are now buffered for a row, or, where negative, no longer are."""
+    if row.reaped:
+        return  # somebody empties the buffer of a row that has gone
     row.held += count
     row.table.held += count
 
@@ -61,13 +63,14 @@ class Inbox:
     by byte costs a constant time a byte, and one that sends whole requests costs no copy at all.
     """
 
-    __slots__ = ("data", "row", "scanned", "start")
+    __slots__ = ("data", "row", "scanned", "sought", "start")
 
     def __init__(self, row: "Row") -> None:
         self.row = row
         self.data: bytes | bytearray = b""
         self.start = 0  # what lies before it has been taken
         self.scanned = 0  # what lies before it has been looked at in vain
+        self.sought = b""  # for this
 
     def __len__(self) -> int:
         return len(self.data) - self.start
@@ -89,6 +92,9 @@ class Inbox:
 
     def find(self, mark: bytes) -> int:
         """Return how many bytes lie before the first `mark`, or -1; bytes looked at in vain are not looked at again."""
+        if mark != self.sought:
+            self.sought = mark
+            self.scanned = 0
         place = self.data.find(mark, max(self.start, self.scanned - len(mark) + 1))
         if place < 0:
             self.scanned = len(self.data)

@@ -5,10 +5,10 @@ resets the connection, and a reset destroys what the peer has not read of its an
 """
 
 from errno import errorcode
-from traceback import format_exception
 
 from .machine import Cause, PeerError, Reason
 from .row import CLOSED, LINGERING, LINGERS, IllegalTransition, Row, advance
+from .table import trace
 from .timers import NEVER
 
 
@@ -58,7 +58,7 @@ def refuse(row: Row, reason: Reason, reset: bool = False) -> None:
     say = getattr(row.machine, "refuse", None)
     if say is not None and row.output is None and not row.half_closed and row.state < LINGERING:
         try:
-            words = say(reason)
+            words = b"" + say(reason)
         except Exception as error:
             row.table.tell("machine error", f"refuse() of {type(row.machine).__name__}: {error!r}", row)
     if words:
@@ -91,8 +91,3 @@ def failed(row: Row, error: Exception) -> None:
     name = type(row.machine).__name__
     row.table.tell("machine error", f"{name}: {trace(error)}", row)
     refuse(row, Reason(Cause.MACHINE_ERROR, f"{name}: {error!r}"), reset=True)
-
-
-def trace(error: BaseException) -> str:
-    """Return a traceback as text."""
-    return "".join(format_exception(error))

@@ -35,7 +35,7 @@ class Host(MemoryStreams):
         self.now = now
         self.wall = wall
         self.random = Random(seed)
-        self.poller = MemoryPoller(lambda seconds: False)
+        self.poller = MemoryPoller(self)
         self._rows_max = rows_max
         self._memory = memory
         self._last = 0
@@ -103,6 +103,17 @@ class Host(MemoryStreams):
         self._outside.pop(number).close()
 
     # What the engine calls.
+
+    def poll_begins(self, seconds: float | None) -> float | None:
+        """Nothing happens but by the host's calls."""
+        return None
+
+    def happens(self, until: float | None) -> bool:
+        """Nothing does, and a poll never waits: the host does."""
+        return False
+
+    def arrange(self, pairs: list[tuple[int, int]]) -> None:
+        """As they came."""
 
     def rows_max(self) -> int:
         """Return how many rows there can be."""

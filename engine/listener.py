@@ -8,13 +8,12 @@ time up to a second, says so once, and says when it goes on. A full table makes 
 from collections.abc import Callable
 from errno import ECONNABORTED, EINTR, EPERM, EPROTO, errorcode
 
-from .ending import trace
 from .limits import Limits
 from .machine import Cause, Machine, Reason
 from .platform import READABLE, Address, Channel, Listening, Where
-from .row import Row
+from .row import CLOSED, Row
 from .stream import visit
-from .table import Table
+from .table import Table, trace
 
 Factory = Callable[[Row], Machine]
 """Makes the machine of a new row: a class will do."""
@@ -121,6 +120,7 @@ def admit(
     A factory that raises ends the row as a machine that raises does.
     """
     row = table.add(channel, peer, name, limits)
+    row.connecting = connecting
     if table.too_many_from(peer):
         table.doom(row, Reason(Cause.TOO_MANY_FROM_PEER), reset=True)
         return row
@@ -131,9 +131,8 @@ def admit(
         table.doom(row, Reason(Cause.MACHINE_ERROR, f"factory: {error!r}"), reset=True)
         return row
     if connecting:
-        row.connecting = True
         table.ask(row)
         table.arm(row)
-    else:
+    elif row.state != CLOSED:
         visit(row)
     return row

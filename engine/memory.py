@@ -15,7 +15,7 @@ from os import pread, strerror
 from typing import Protocol, cast
 
 from .machine import HasDescriptor, Piece
-from .platform import FAILED, PEER_ENDED, READABLE, WRITABLE, Channel, Events, Where
+from .platform import BROKEN, FAILED, HUNG_UP, PEER_ENDED, READABLE, WRITABLE, Channel, Events, Where
 
 Carry = Callable[["End", Callable[[], None]], None]
 """Has something happen at the far side of this end, now or later, in the order of the calls for that end."""
@@ -112,8 +112,10 @@ class End:
             mask |= READABLE
         if self.end_arrived:
             mask |= PEER_ENDED
-        if self.error or (self.end_arrived and self.shut):
-            mask |= FAILED
+        if self.error:
+            mask |= BROKEN | HUNG_UP
+        if self.end_arrived and self.shut:
+            mask |= HUNG_UP
         if not self.connecting and (self.error or self.shut or self._has_room()):
             mask |= WRITABLE
         return mask
@@ -168,15 +170,30 @@ class Pollable(Protocol):
         ...
 
 
-class MemoryPoller:
-    """A level-triggered poller over ends and listeners in memory. `wait` lets time pass, or doesn't."""
+class World(Protocol):
+    """What goes on around a `MemoryPoller`."""
 
-    def __init__(self, wait: Callable[[float | None], bool]) -> None:
-        self._wait = wait  # lets something happen within these seconds; False when nothing did
+    def poll_begins(self, seconds: float | None) -> float | None:
+        """Let happen what is due by now, and return when the poll is to end; None for without end."""
+        ...
+
+    def happens(self, until: float | None) -> bool:
+        """Let the next thing happen that is due by then; False where there is none, and the time has passed."""
+        ...
+
+    def arrange(self, pairs: list[tuple[int, int]]) -> None:
+        """Put what is ready into an order."""
+        ...
+
+
+class MemoryPoller:
+    """A level-triggered poller over ends and listeners in memory. `world` lets time pass, or doesn't."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
         self._interest: dict[int, int] = {}
         self._touched: dict[int, None] = {}  # an ordered set: the run must not depend on hashes
         self.pollables: dict[int, Pollable] = {}
-        self.arrange: Callable[[list[tuple[int, int]]], None] = lambda pairs: None
 
     def register(self, descriptor: int, mask: int) -> None:
         """Begin to ask about a descriptor. Raises as epoll does."""
@@ -204,10 +221,11 @@ class MemoryPoller:
 
     def ready(self, seconds: float | None, most: int) -> Events:
         """Let time pass until somebody is ready or the seconds are over."""
+        until = self._world.poll_begins(seconds)
         pairs = self._collect()
-        while not pairs and self._wait(seconds):
+        while not pairs and self._world.happens(until):
             pairs = self._collect()
-        self.arrange(pairs)
+        self._world.arrange(pairs)
         return pairs[:most]
 
     def fileno(self) -> int | None:

@@ -26,11 +26,7 @@ def expire(row: Row) -> None:
     now = row.table.now
     if row.state == CLOSED:
         return
-    if row.until <= now:
-        row.until = NEVER
-        if not row.queued:
-            visit(row)
-    elif deadline(row) <= now and not _earned_a_period(row):
+    if deadline(row) <= now and not _earned_a_period(row):
         if row.state == LINGERING:
             assert row.reason is not None
             reason = Reason(Cause.LINGERED_TOO_LONG) if row.reason.cause is Cause.DONE else row.reason
@@ -38,6 +34,10 @@ def expire(row: Row) -> None:
         else:
             cause, reset = _PATIENCE[row.state]
             refuse(row, Reason(cause), reset)
+    elif row.until <= now:
+        row.until = NEVER
+        if not row.queued:
+            visit(row)
     if row.state != CLOSED:
         row.table.arm(row)
 

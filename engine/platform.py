@@ -16,7 +16,9 @@ from .machine import HasDescriptor, Piece
 
 READABLE = 0x001  # POLLIN
 WRITABLE = 0x004  # POLLOUT
-FAILED = 0x018  # POLLERR | POLLHUP: reported unasked
+BROKEN = 0x008  # POLLERR: reported unasked
+HUNG_UP = 0x010  # POLLHUP: both sides have ended, or broken; there may be bytes before that; reported unasked
+FAILED = BROKEN | HUNG_UP
 PEER_ENDED = 0x2000  # POLLRDHUP: the peer's end, without reading up to it
 
 Events = Sequence[tuple[int, int]]

@@ -73,16 +73,23 @@ class Reactor:
         """
         if isinstance(address, str):
             address = parse_address(address)
-        if self.table.full():
-            raise OSError(EMFILE, "the table is full")
+        self._check_room()
         channel = self.platform.connect(address)
         peer = (address.host, address.port) if address.kind == "tcp" else address.host
         name = f"to {address}"
         return admit(self.table, channel, peer, name, factory, limits or self.limits, connecting=True)
 
     def adopt(self, channel: Channel, factory: Factory, peer: Where = "", limits: Limits | None = None) -> Row:
-        """Make a row of a connected, non-blocking channel that the program already has. It is the engine's from now."""
+        """Make a row of a connected, non-blocking channel that the program already has. It is the engine's from now.
+
+        Raises OSError where the table is full; then it is still the program's.
+        """
+        self._check_room()
         return admit(self.table, channel, peer, "adopted", factory, limits or self.limits)
+
+    def _check_room(self) -> None:
+        if self.table.full():
+            raise OSError(EMFILE, "the table is full")
 
     def watch(self, descriptor: int, function: Callable[[], None]) -> None:
         """Have a function called whenever a descriptor of the program's own is readable (a signal's wake-up pipe)."""
@@ -180,13 +187,19 @@ class Reactor:
 
     def _expire(self) -> None:
         table = self.table
-        for key in table.timers.ring(table.now, table.limits.expiries_a_turn):
+        ringing = table.timers.ring(table.now, table.limits.expiries_a_turn)
+        for index, key in enumerate(ringing):
             row = table.rows.get(key)
             if row is not None:
                 if row.alarm <= table.now:
                     expire(row)
             elif key in table.calls:
-                table.calls.pop(key)[1]()
+                try:
+                    table.calls.pop(key)[1]()
+                except BaseException:  # the program's own: it leaves, and takes nobody's alarm along
+                    for left in ringing[index + 1 :]:
+                        table.timers.set(table.now, left)
+                    raise
 
     def run(self) -> None:
         """Take turns until `stop`, or until a drain has ended."""

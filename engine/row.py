@@ -115,6 +115,7 @@ class Row:
         "pending",
         "phase",
         "queued",
+        "reaped",
         "reason",
         "received",
         "requests",
@@ -152,6 +153,7 @@ class Row:
         self.peer_ended = False  # the peer's end is known; bytes before it may still be unread
         self.end_fed = False  # the machine has been fed that end
         self.half_closed = False  # we have ended our side
+        self.reaped = False  # the channel is closed, and what is held is counted no more
         self.reason: Reason | None = None
 
     def __repr__(self) -> str:

@@ -57,8 +57,7 @@ class Simulation(MemoryStreams):
         self.delay_seconds = delay_seconds
         self.capacity_bytes = capacity_bytes
         self.descriptors = descriptors
-        self.poller = MemoryPoller(self._wait)
-        self.poller.arrange = self.random.shuffle
+        self.poller = MemoryPoller(self)
         self.polls = 0  # wake-ups of the reactor
         self._clock = 1000.0
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -93,19 +92,29 @@ class Simulation(MemoryStreams):
         while self._clock < until:
             reactor.step(until - self._clock)
 
-    def _wait(self, seconds: float | None) -> bool:
-        """Let the next thing happen that is due within `seconds` of now; False when the time passed without one."""
+    def poll_begins(self, seconds: float | None) -> float | None:
+        """Let happen what is due by now: the world goes on although the reactor is busy."""
         self.polls += 1
         self._clock += TURN_SECONDS
-        if self._agenda and (seconds is None or self._agenda[0][0] <= self._clock + seconds):
+        while self._agenda and self._agenda[0][0] <= self._clock:
+            heappop(self._agenda)[2]()
+        return None if seconds is None else self._clock + seconds
+
+    def happens(self, until: float | None) -> bool:
+        """Let time jump to what is due next, if that is by then."""
+        if self._agenda and (until is None or self._agenda[0][0] <= until):
             due, _, function = heappop(self._agenda)
             self._clock = max(self._clock, due)
             function()
             return True
-        if seconds is None:
+        if until is None:
             raise StuckError(f"{self!r}: nothing will ever happen")
-        self._clock += seconds
+        self._clock = max(self._clock, until)
         return False
+
+    def arrange(self, pairs: list[tuple[int, int]]) -> None:
+        """Readiness comes in no order that anybody may rely on."""
+        self.random.shuffle(pairs)
 
     # The network.
 

@@ -33,7 +33,7 @@ from .machine import (
     Wait,
     Want,
 )
-from .platform import FAILED, PEER_ENDED, READABLE, WRITABLE, Events
+from .platform import BROKEN, FAILED, HUNG_UP, PEER_ENDED, READABLE, WRITABLE, Events
 from .row import (
     BECAME,
     BLOCKED,
@@ -106,6 +106,8 @@ def serve(events: Events, rows: Mapping[int, Row], other: Callable[[int, int], N
                         row.active_at = row.table.now
                     row.until = NEVER
                     break
+                if row.state == CLOSED:
+                    break  # by itself, in this step: it says nothing more
                 if type(want) is bytes and (size := len(want)) <= room:
                     try:
                         sent = row.channel.send(want)
@@ -114,11 +116,7 @@ def serve(events: Events, rows: Mapping[int, Row], other: Callable[[int, int], N
                         sent = 0
                     row.sent += sent
                     active = active or sent
-                    if sent == size:
-                        room -= size + limits.step_bytes
-                    else:
-                        _keep(row, memoryview(want)[sent:])
-                        room = _BLOCKED
+                    room = room - size - limits.step_bytes if sent == size else _cut_short(row, want, sent)
                 elif want is NEXT:
                     row.requests += 1
                     active = renewed = True
@@ -129,6 +127,7 @@ def serve(events: Events, rows: Mapping[int, Row], other: Callable[[int, int], N
                 elif want is HALF_CLOSE or isinstance(want, Become):
                     machine = _change(row, want)
                     limits = row.limits
+                    state = row.state
                     room -= limits.step_bytes
                 else:
                     _rest(row, want, active > 0, renewed)
@@ -160,9 +159,9 @@ def _ready_otherwise(row: Row, mask: int) -> None:
             _receive_while_blocked(row)
         if mask & (WRITABLE | FAILED):
             visit(row)
-    elif state == OPENING_STATE:
+    elif state == OPENING_STATE and row.connecting:
         _connected(row)
-    elif state == WORKING:
+    elif state == WORKING or state == OPENING_STATE:
         row.table.withdraw(row)
     elif state == WAITING:
         _told_while_waiting(row, mask)
@@ -185,6 +184,12 @@ def _keep(row: Row, want: Piece | tuple[Piece, ...] | File) -> bool:
         row.output = flat(want)
         hold(row, len(row.output))
     return row.output is not None
+
+
+def _cut_short(row: Row, want: bytes, sent: int) -> int:
+    """Keep what the kernel did not take."""
+    _keep(row, memoryview(want)[sent:])
+    return _BLOCKED
 
 
 def _flush(row: Row, room: int) -> int:
@@ -288,7 +293,7 @@ def _nobody(descriptor: int, mask: int) -> None:
 
 
 def _receives(row: Row) -> bool:
-    return row.state == OPENING_STATE and not row.connecting
+    return row.state == OPENING_STATE and not row.connecting and not row.queued
 
 
 def _change(row: Row, want: Want) -> Machine:
@@ -340,9 +345,9 @@ def _connected(row: Row) -> None:
 
 def _told_while_waiting(row: Row, mask: int) -> None:
     """The peer has ended or gone while the machine wanted no bytes: the end may have bytes before it, a failure not."""
-    if mask & FAILED:
+    if mask & BROKEN:
         row.table.doom(row, Reason(Cause.PEER_LOST, "while waiting"))
-    elif mask & PEER_ENDED:
+    elif mask & (PEER_ENDED | HUNG_UP):
         row.peer_ended = True
         row.table.ask(row)
         row.table.wake(row)

@@ -7,6 +7,8 @@ no descriptor is reused while an event of this turn may still name it.
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from traceback import format_exception
 from typing import NamedTuple, Protocol
 
 from .buffers import hold
@@ -121,7 +123,8 @@ class Table:
         try:
             self.queue.push(row, self.totals.turns)
         except Exception as error:  # `remaining()` or the user's rank: code that is not ours
-            self.doom(row, Reason(Cause.MACHINE_ERROR, f"rank: {error!r}"))
+            self.tell("machine error", f"rank of {type(row.machine).__name__}: {trace(error)}", row)
+            self.doom(row, Reason(Cause.MACHINE_ERROR, f"rank: {error!r}"), reset=True)
 
     def ask(self, row: Row) -> None:
         """Tell the poller what this row is interested in, if that has changed."""
@@ -192,11 +195,11 @@ class Table:
         del self.rows[row.key], self.by_descriptor[row.descriptor]
         if self.limits.rows_per_peer_max:
             self._forget_peer(host_of(row.peer))
-        if reset:
-            self.platform.abort(row.channel)
-        else:
-            row.channel.close()
-        hold(row, -row.held)
+        with suppress(OSError):  # an error of the past; the descriptor is free all the same
+            if reset:
+                self.platform.abort(row.channel)
+            else:
+                row.channel.close()
         totals = self.totals
         totals.received += row.received
         totals.sent += row.sent
@@ -209,7 +212,9 @@ class Table:
             try:
                 ended(row.reason)
             except Exception as error:
-                self.tell("machine error", f"ended() of {type(machine).__name__}: {error!r}", row)
+                self.tell("machine error", f"ended() of {type(machine).__name__}: {trace(error)}", row)
+        hold(row, -row.held)
+        row.reaped = True
 
     def _forget_peer(self, host: str) -> None:
         self.per_peer[host] -= 1
@@ -239,6 +244,11 @@ class Table:
             self._observer(Notice(kind, text, row.key if row is not None else None))
         except Exception:
             self.totals.observer_failures += 1
+
+
+def trace(error: BaseException) -> str:
+    """Return a traceback as text."""
+    return "".join(format_exception(error))
 
 
 def host_of(peer: Where) -> str:

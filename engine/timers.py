@@ -30,7 +30,9 @@ class Timers:
         self.entries = 0
 
     def set(self, due: float, key: int) -> None:
-        """Ring for `key` at `due` (seconds on the platform's clock) or within a tick after it."""
+        """Ring for `key` at `due` (seconds on the platform's clock) or within a tick after it; not at all for NEVER."""
+        if due == NEVER:
+            return
         tick = ceil(due * TICKS)
         slot = self._slots.get(tick)
         if slot is None:
