@@ -75,6 +75,17 @@ class Inbox:
     def __len__(self) -> int:
         return len(self.data) - self.start
 
+    def __getstate__(self) -> tuple["Row", bytes]:
+        return self.row, self.peek(len(self))
+
+    def __setstate__(self, state: tuple["Row", bytes]) -> None:
+        """Thaw: the bytes are counted on the row that it is now."""
+        self.row, self.data = state
+        self.start = self.scanned = 0
+        self.sought = b""
+        if self.row is not None:  # its row may have gone meanwhile
+            hold(self.row, len(self.data))
+
     def feed(self, data: bytes) -> None:
         """Add bytes at the end."""
         hold(self.row, len(data))

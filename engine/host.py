@@ -48,7 +48,7 @@ class Host(MemoryStreams):
         """A connection has come for the listener at `address`; return its number. Raises LookupError where none is."""
         listening = self._listening[parse_address(address)]
         self._last += 1
-        inside, outside = (End(_now, self._changed, CAPACITY_BYTES, self._last) for _ in range(2))
+        inside, outside = (End(_now, self._changed, CAPACITY_BYTES, self._last, self._freed) for _ in range(2))
         outside.descriptor = -1
         inside.other, outside.other = outside, inside
         inside.peer = peer
@@ -139,6 +139,10 @@ class Host(MemoryStreams):
     def abort(self, channel: Channel) -> None:
         """Close with a reset."""
         end_of(channel).abort()
+
+    def _freed(self, end: End) -> None:
+        if end.descriptor >= 0:
+            self.poller.pollables.pop(end.descriptor, None)
 
     def _changed(self, end: End) -> None:
         if end.descriptor >= 0:

@@ -121,7 +121,7 @@ def admit(
     """
     row = table.add(channel, peer, name, limits)
     row.connecting = connecting
-    if table.too_many_from(peer):
+    if not connecting and table.too_many_from(row):
         table.doom(row, Reason(Cause.TOO_MANY_FROM_PEER), reset=True)
         return row
     try:

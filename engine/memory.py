@@ -24,9 +24,17 @@ Carry = Callable[["End", Callable[[], None]], None]
 class End:
     """One side of a stream: a `Channel` whose bytes come from another `End`."""
 
-    def __init__(self, carry: Carry, changed: Callable[["End"], None], capacity: int, descriptor: int = -1) -> None:
+    def __init__(
+        self,
+        carry: Carry,
+        changed: Callable[["End"], None],
+        capacity: int,
+        descriptor: int = -1,
+        freed: Callable[["End"], None] = lambda end: None,
+    ) -> None:
         self._carry = carry
         self._changed = changed  # tells the poller to look at this end
+        self._freed = freed  # takes the descriptor back
         self.descriptor = descriptor
         self.other: End = self
         self.capacity = capacity  # bytes on the way to this end or unread in it
@@ -97,6 +105,7 @@ class End:
             return
         self.half_close()
         self.closed = True
+        self._freed(self)
 
     def abort(self) -> None:
         """Close with a reset."""
@@ -104,6 +113,7 @@ class End:
             self.closed = self.shut = True
             self.arrived.clear()
             self._carry(self, self.other.reset_came)
+            self._freed(self)
 
     def readiness(self) -> int:
         """Return the mask that the poller would report if all of it were asked for."""

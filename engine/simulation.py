@@ -153,8 +153,7 @@ class Simulation(MemoryStreams):
 
     def abort(self, channel: Channel) -> None:
         """Close with a reset."""
-        end = end_of(channel)
-        end.abort()
+        end_of(channel).abort()
 
     def _begin(self, end: End, address: Address) -> None:
         self._last_port += 1
@@ -177,7 +176,7 @@ class Simulation(MemoryStreams):
         self._carry(far, near.connected)
 
     def _new_end(self, descriptor: int) -> End:
-        end = _SimulatedEnd(self, descriptor)
+        end = End(self._carry, self._changed, self.capacity_bytes, descriptor, self._freed)
         if descriptor >= 0:
             self.poller.pollables[descriptor] = end
         return end
@@ -192,6 +191,12 @@ class Simulation(MemoryStreams):
     def _changed(self, end: End) -> None:
         if end.descriptor >= 0:
             self.poller.touch(end.descriptor)
+
+    def _freed(self, end: End) -> None:
+        self._travelling.pop(end, None)
+        if end.descriptor >= 0:
+            self._give_descriptor(end.descriptor)
+            end.descriptor = -1
 
     # Descriptors: the lowest free number, as the kernel gives them, so that a stale one hits somebody else.
 
@@ -210,30 +215,6 @@ class Simulation(MemoryStreams):
     def descriptors_used(self) -> int:
         """Return how many descriptors the server holds now."""
         return self._used - 2 - len(self._free)
-
-
-class _SimulatedEnd(End):
-    """An end that gives its descriptor back when it is closed."""
-
-    def __init__(self, simulation: Simulation, descriptor: int) -> None:
-        super().__init__(simulation._carry, simulation._changed, simulation.capacity_bytes, descriptor)
-        self._simulation = simulation
-
-    def close(self) -> None:
-        """Close, and free the descriptor."""
-        super().close()
-        self._release()
-
-    def abort(self) -> None:
-        """Close with a reset, and free the descriptor."""
-        super().abort()
-        self._release()
-
-    def _release(self) -> None:
-        self._simulation._travelling.pop(self, None)
-        if self.descriptor >= 0:
-            self._simulation._give_descriptor(self.descriptor)
-            self.descriptor = -1
 
 
 class SimulatedListening:

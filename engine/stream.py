@@ -186,6 +186,16 @@ def _keep(row: Row, want: Piece | tuple[Piece, ...] | File) -> bool:
     return row.output is not None
 
 
+def _has_file(row: Row, output: File) -> bool:
+    """Ask for the descriptor first: a file that cannot be opened anew is not the peer's failure."""
+    try:
+        output.file.fileno()
+    except OSError as error:
+        row.table.doom(row, Reason(Cause.FILE_CUT_SHORT, str(error)), reset=True)
+        return False
+    return True
+
+
 def _cut_short(row: Row, want: bytes, sent: int) -> int:
     """Keep what the kernel did not take."""
     _keep(row, memoryview(want)[sent:])
@@ -207,6 +217,8 @@ def _flush(row: Row, room: int) -> int:
             sent = row.channel.send(output[:tried])
             left = output[sent:] if sent < len(output) else None
         elif isinstance(output, File):
+            if not _has_file(row, output):
+                return _BLOCKED
             tried = min(output.count, room)
             sent = row.table.platform.send_file(row.channel, output.file, output.offset, tried)
             if not sent:

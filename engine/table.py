@@ -69,7 +69,7 @@ class Table:
         self.rows: dict[int, Row] = {}
         self.by_descriptor: dict[int, Row] = {}
         self.doors: dict[int, Door] = {}  # what else stands here by its descriptor
-        self.per_peer: Counter[str] = Counter()
+        self.per_peer: dict[str, set[int]] = {}  # keys of the rows that came in, where they are counted
         self.queue = schedule
         self.timers = Timers()
         self.calls: dict[int, tuple[float, Callable[[], None]]] = {}  # what the program has scheduled, and for when
@@ -98,21 +98,29 @@ class Table:
         row = Row(self, self.new_key(), channel, peer, listener, limits)
         self.rows[row.key] = row
         self.by_descriptor[row.descriptor] = row
-        if self.limits.rows_per_peer_max:
-            self.per_peer[host_of(peer)] += 1
         return row
 
-    def too_many_from(self, peer: Where) -> bool:
-        """True where this peer has more rows than it may."""
-        most = self.limits.rows_per_peer_max
-        return bool(most) and host_of(peer) != "" and self.per_peer[host_of(peer)] > most
+    def too_many_from(self, row: Row) -> bool:
+        """Count a row that has come in; True where its peer has more of them than it may."""
+        most, host = self.limits.rows_per_peer_max, host_of(row.peer)
+        if not most or not host:
+            return False
+        keys = self.per_peer.setdefault(host, set())
+        keys.add(row.key)
+        return len(keys) > most
 
     # Moving.
 
     def wake(self, row: Row) -> None:
-        """Put a row on the run queue, unless it is there, or its output is blocked, or it is past its machine."""
+        """Put a row on the run queue, unless it is there, or past its machine.
+
+        One whose output is blocked is stepped when that has gone; but it may have become ready to be fed meanwhile.
+        """
         state = row.state
-        if row.queued or state == WRITING or state >= LINGERING or row.connecting:
+        if state == WRITING:
+            self.ask(row)
+            return
+        if row.queued or state >= LINGERING or row.connecting:
             return
         advance(row, QUEUED)
         self.enqueue(row)
@@ -194,7 +202,7 @@ class Table:
         self.withdraw(row)
         del self.rows[row.key], self.by_descriptor[row.descriptor]
         if self.limits.rows_per_peer_max:
-            self._forget_peer(host_of(row.peer))
+            self._forget_peer(row)
         with suppress(OSError):  # an error of the past; the descriptor is free all the same
             if reset:
                 self.platform.abort(row.channel)
@@ -216,10 +224,11 @@ class Table:
         hold(row, -row.held)
         row.reaped = True
 
-    def _forget_peer(self, host: str) -> None:
-        self.per_peer[host] -= 1
-        if not self.per_peer[host]:
-            del self.per_peer[host]
+    def _forget_peer(self, row: Row) -> None:
+        keys = self.per_peer.get(host_of(row.peer), set())
+        keys.discard(row.key)
+        if not keys:
+            self.per_peer.pop(host_of(row.peer), None)
 
     def evict(self) -> None:
         """While more is buffered than may be, end the rows that hold most and progress least."""

@@ -67,6 +67,7 @@ class Member(Lines):
         text = printable(line).strip()
         command, _, rest = text.partition(" ")
         if command == "/quit":
+            self._leave()
             return CLOSE
         if command == "/who":
             return "".join(f"* {member.name}\n" for member in self.room.members.values()).encode()
@@ -81,6 +82,9 @@ class Member(Lines):
 
     def ended(self, reason: Reason) -> None:
         """Leave."""
+        self._leave()
+
+    def _leave(self) -> None:
         if self.room.members.pop(self.row.key, None) is not None:
             self._say(f"* {self.name} has gone", 0)
 

@@ -5,12 +5,15 @@ climb or hide are not found; and what a path leads to, links followed, must lie 
 """
 
 import os
+import string
+from errno import EINVAL, ELOOP, ENAMETOOLONG, ENODEV, ENOENT, ENOTDIR, ENXIO
 from html import escape
 from mimetypes import guess_type
 from urllib.parse import quote, unquote_to_bytes
 
 from ..engine import PeerError
 from .http import Request, Response, http_date
+from .http_head import Head
 from .open_file import OpenFile
 
 ALLOWED = "GET, HEAD"
@@ -30,41 +33,48 @@ class Folder:
         head = request.head
         if head.method not in ("GET", "HEAD"):
             return page(405, "This server only serves files.", (("Allow", ALLOWED),))
-        name = head.target.partition(b"?")[0]
-        parts = parts_of(name)
-        if parts is None:
-            return page(404, "There is no such file.")
-        path = os.path.realpath(os.path.join(self.root, *(os.fsdecode(part) for part in parts)))
-        if path != self.root and not path.startswith(self.root.rstrip("/") + "/"):
-            return page(404, "There is no such file.")
         try:
-            if os.path.isdir(path):
-                return self._folder(path, name)
-            if name.endswith(b"/"):
-                return page(404, "There is no such folder.")
-            return whole_file(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return page(404, "There is no such file.")
+            return self._find(head)
         except PermissionError:
             return page(403, "This file may not be read.")
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return page(404, "There is no such file.")
+            raise
 
-    def _folder(self, path: str, name: bytes) -> Response:
+    def _find(self, head: Head) -> Response:
+        name = head.path
+        if not name.startswith(b"/"):
+            raise PeerError("the target is not a path", 400)
+        path = self._inside(*(os.fsdecode(part) for part in parts_of(name)))
+        if not os.path.isdir(path):
+            if name.endswith(b"/"):
+                raise FileNotFoundError(ENOENT, "a file is no folder")
+            return whole_file(path)
         if not name.endswith(b"/"):
-            location = "/" + quote(name.lstrip(b"/"), safe="/%") + "/"  # never //host, which is another server
+            # A location of //host would be another server.
+            location = "/" + quote(name.lstrip(b"/"), safe="/%") + "/" + quote(head.query, safe=string.punctuation)
             return page(301, "It is a folder.", (("Location", location),))
-        index = os.path.join(path, INDEX)
-        if os.path.isfile(index):
-            return whole_file(index)
-        return listing(path, unquote_to_bytes(name))
+        index = self._inside(path, INDEX) if os.path.isfile(os.path.join(path, INDEX)) else None
+        return listing(path, unquote_to_bytes(name)) if index is None else whole_file(index)
+
+    def _inside(self, *parts: str) -> str:
+        """Return where a path leads, links followed. Raises FileNotFoundError where that is not in the folder."""
+        path = os.path.realpath(os.path.join(self.root, *parts))
+        if path != self.root and not path.startswith(self.root.rstrip("/") + "/"):
+            raise FileNotFoundError(ENOENT, "outside the folder")
+        return path
 
 
-def parts_of(name: bytes) -> list[bytes] | None:
-    """Return a target's path in parts, decoded; None where it climbs, hides or isn't one. Raises PeerError for none."""
-    if not name.startswith(b"/"):
-        raise PeerError("the target is not a path", 400)
+_NOT_THERE = frozenset({ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, ENXIO, ENODEV, EINVAL})
+"""What opening says of a name that leads to no file: nowhere, in a circle, too far, to a socket or a device."""
+
+
+def parts_of(name: bytes) -> list[bytes]:
+    """Return a path in parts, decoded. Raises FileNotFoundError for one that climbs or hides."""
     parts = [unquote_to_bytes(part) for part in name.split(b"/") if part]
     if any(part.startswith(b".") or b"/" in part or b"\0" in part for part in parts):
-        return None
+        raise FileNotFoundError(ENOENT, "no such name")
     return parts
 
 
@@ -86,7 +96,7 @@ def page(status: int, text: str, headers: tuple[tuple[str, str], ...] = ()) -> R
 def listing(path: str, name: bytes) -> Response:
     """Answer with what is in a folder, folders first."""
     with os.scandir(path) as found:
-        entries = sorted((not entry.is_dir(), entry.name) for entry in found if not entry.name.startswith("."))
+        entries = sorted((not _is_folder(entry), entry.name) for entry in found if not entry.name.startswith("."))
     title = escape(name.decode("utf-8", "replace"))
     lines = ['<li><a href="../">../</a></li>'] if name != b"/" else []
     for is_file, entry in entries:
@@ -94,6 +104,13 @@ def listing(path: str, name: bytes) -> Response:
         lines.append(f'<li><a href="./{quote(os.fsencode(shown))}">{escape(_showable(shown))}</a></li>')
     text = _PAGE.format(title=title, lines="\n".join(lines) or "<li>nothing here</li>")
     return Response(200, (("Content-Type", "text/html; charset=utf-8"),), text.encode())
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle is none
+        return False
 
 
 def _showable(name: str) -> str:

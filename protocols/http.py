@@ -16,6 +16,8 @@ from .open_file import OpenFile
 
 JOIN_BYTES = 16 * 1024  # an answer up to here leaves in one piece: copying it costs less than a second send
 
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799  # of the years 1 and 9999; file systems know others
+
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -125,15 +127,20 @@ class Http:
             raise PeerError("head too large", 431)
 
     def _answer(self, head: Head) -> None:
-        if head.version >= (1, 1) and sum(name == b"host" for name, _ in head.headers) != 1:
-            raise PeerError("one Host header is needed", 400)
         response = self.handler(Request(head, self.row.peer, self.row.wall))
+        try:
+            self._begin(head, response)
+        except BaseException:
+            if isinstance(response, Response) and isinstance(response.body, OpenFile):
+                response.body.close()
+            raise
+
+    def _begin(self, head: Head, response: Response) -> None:
         body = response.body
         self.closing = not head.keeps_alive or head.has_body  # a body that nobody reads is left to the lingering close
         keeps = b"close" if self.closing else b"keep-alive" if head.version < (1, 1) else b""
         size = len(body) if isinstance(body, bytes) else body.size
         start = self._head(response, size, keeps)
-        self.answering = True
         if isinstance(body, bytes):
             self.outgoing = [start + body if head.method != "HEAD" else start]
         elif head.method == "HEAD" or not size:
@@ -144,6 +151,7 @@ class Http:
         else:
             self.file = body
             self.outgoing = [File(body, 0, size), start]
+        self.answering = True
 
     def _head(self, response: Response, size: int, connection: bytes) -> bytes:
         lines = [
@@ -151,10 +159,13 @@ class Http:
             f"Date: {http_date(self.row.wall)}",
             "Server: partway",
             *(f"{name}: {value}" for name, value in response.headers),
-            f"Content-Length: {size}",
         ]
+        if response.status != HTTPStatus.NO_CONTENT:  # which has no length (RFC 9110, 8.6)
+            lines.append(f"Content-Length: {size}")
         if connection:
             lines.append(f"Connection: {connection.decode()}")
+        if any("\r" in line or "\n" in line for line in lines):
+            raise ValueError("a line break in an answer's header")
         return "\r\n".join(lines).encode("latin-1") + HEAD_END
 
     def _close_file(self) -> None:
@@ -195,6 +206,6 @@ def _whole(file: OpenFile) -> bytes:
 
 def http_date(seconds: float) -> str:
     """Write a time as HTTP does (RFC 9110, 5.6.7), whatever the locale."""
-    moment = datetime.fromtimestamp(int(seconds), UTC)
+    moment = datetime.fromtimestamp(int(min(max(seconds, FIRST_SECOND), LAST_SECOND)), UTC)
     day, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
     return f"{day}, {moment.day:02} {month} {moment.year:04} {moment:%H:%M:%S} GMT"

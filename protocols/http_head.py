@@ -5,6 +5,7 @@ raw head until it is whole, and a parser sees it in one piece and is done. Both 
 where they would differ, the stricter answer is given, by the checks here that precede them.
 """
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -22,6 +23,18 @@ class Head(NamedTuple):
     target: bytes
     version: tuple[int, int]
     headers: tuple[tuple[bytes, bytes], ...]
+
+    @property
+    def path(self) -> bytes:
+        """The target's path, still encoded: "/" for a URL without one, "*" for the server as a whole."""
+        target = self.target.partition(b"?")[0]
+        scheme, mark, rest = target.partition(b"://")
+        return b"/" + rest.partition(b"/")[2] if mark and scheme.isalpha() else target
+
+    @property
+    def query(self) -> bytes:
+        """What follows the path's question mark, with it; b"" where there is none."""
+        return b"".join(self.target.partition(b"?")[1:])
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a header, given in lower case."""
@@ -53,6 +66,7 @@ def parse_head(raw: bytes, headers_max: int) -> Head:
         raise PeerError(f"over {headers_max} header lines", 431)
     _check_bytes(raw)
     _check_request_line(raw[: raw.index(LINE_END)])
+    _check_framing(raw)
     try:
         return PARSERS[DEFAULT](raw)
     except PeerError:
@@ -62,12 +76,14 @@ def parse_head(raw: bytes, headers_max: int) -> Head:
 
 
 def _check_bytes(raw: bytes) -> None:
-    """Refuse what proxies and servers read differently: bare CR or LF, NUL, folded lines (RFC 9112, 2.2 and 5.2)."""
+    """Refuse what proxies and servers read differently: bare CR or LF, folded lines, controls (RFC 9112, 2.2, 5.2)."""
     lines = raw.count(LINE_END)
-    if raw.count(b"\n") != lines or raw.count(b"\r") != lines or b"\0" in raw:
-        raise PeerError("a bare CR, LF or NUL in the head", 400)
+    if raw.count(b"\n") != lines or raw.count(b"\r") != lines:
+        raise PeerError("a bare CR or LF in the head", 400)
     if b"\r\n " in raw or b"\r\n\t" in raw:
         raise PeerError("a folded header line", 400)
+    if _CONTROL.search(raw):
+        raise PeerError("a control character in the head", 400)
 
 
 def _check_request_line(line: bytes) -> None:
@@ -75,12 +91,36 @@ def _check_request_line(line: bytes) -> None:
     if len(parts) != 3 or not parts[1] or not parts[2].startswith(b"HTTP/"):
         raise PeerError("malformed request line", 400)
     if parts[2] not in (b"HTTP/1.1", b"HTTP/1.0"):
-        well_formed = (
-            len(parts[2]) == 8 and parts[2][5:6].isdigit() and parts[2][6:7] == b"." and parts[2][7:].isdigit()
-        )
-        raise PeerError("unknown HTTP version", 505 if well_formed else 400)
+        raise PeerError("unknown HTTP version", 505 if _VERSION.fullmatch(parts[2]) else 400)
     if parts[0].decode("latin-1") not in METHODS:
         raise PeerError("unknown method", 501)
+    if not (_AUTHORITY if parts[0] == b"CONNECT" else _TARGET).fullmatch(parts[1]):
+        raise PeerError("malformed target", 400)
+
+
+def _check_framing(raw: bytes) -> None:
+    """Refuse what could be framed or routed in two ways (RFC 9112, 3.2 and 6.3), before a parser smooths it over."""
+    found: dict[bytes, list[bytes]] = {b"host": [], b"content-length": [], b"transfer-encoding": []}
+    for name, value in _FRAMING.findall(raw):
+        found[name.lower()].append(value.strip(b" "))
+    hosts, lengths, codings = found.values()
+    modern = raw[: raw.index(LINE_END)].endswith(b"1.1")
+    if len(hosts) > 1 or (modern and not hosts):
+        raise PeerError("one Host header is needed", 400)
+    if len(lengths) > 1 or (lengths and not _LENGTH.fullmatch(lengths[0])):
+        raise PeerError("malformed Content-Length", 400)
+    if codings and (lengths or not modern or len(codings) > 1 or codings[0].lower() != b"chunked"):
+        raise PeerError("malformed Transfer-Encoding", 400)
+
+
+_FRAMING = re.compile(rb"\r\n(host|content-length|transfer-encoding):([^\r]*)", re.IGNORECASE)
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+_HOST = rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~-]+)(?::[0-9]*)?"
+_TARGET = re.compile(rb"\*|(?:[Hh][Tt][Tt][Pp][Ss]?://" + _HOST + rb")?/[!-\"$-~]*|[Hh][Tt][Tt][Pp][Ss]?://" + _HOST)
+"""A path, `*`, or a whole URL; no fragment, nothing but ASCII, and only such hosts as need no second thought."""
+_AUTHORITY = re.compile(_HOST)
 
 
 class _Collector:
@@ -97,7 +137,9 @@ class _Collector:
         self.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value.rstrip(b" \t")))
+        name = name.lower()
+        value = value.rstrip(b" \t")
+        self.headers.append((name, value.lower() if name == b"transfer-encoding" else value))
 
     def on_headers_complete(self) -> None:
         self.complete = True

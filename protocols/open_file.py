@@ -6,6 +6,7 @@ the wrong bytes.
 """
 
 import os
+from errno import ENODEV
 from stat import S_ISREG
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
@@ -30,7 +31,7 @@ class OpenFile:
         try:
             status = os.fstat(self._descriptor)
             if not S_ISREG(status.st_mode):
-                raise OSError(f"{path!r} is no regular file")
+                raise OSError(ENODEV, "no regular file", path)
         except BaseException:
             self.close()
             raise
