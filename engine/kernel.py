@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from errno import EADDRINUSE, EINPROGRESS, EINVAL, ENOTSOCK
 from random import Random, SystemRandom
-from selectors import BaseSelector, DefaultSelector, SelectSelector
+from selectors import BaseSelector, SelectSelector
 from stat import S_ISSOCK
 from typing import cast
 
 from .machine import HasDescriptor, Piece
 from .platform import Address, Channel, Where
-from .selector import HAVE_EPOLL, LeanEpollSelector, poller_for
+from .selector import best_selector, poller_for, tells_peer_end
 
 DESCRIPTORS_KEPT = 32  # left to the rest of the program
 SELECT_MOST = 1024  # FD_SETSIZE: select(2) can't name more
@@ -32,10 +32,9 @@ class Kernel:
     wall = staticmethod(time.time)
 
     def __init__(self, selector: BaseSelector | None = None) -> None:
-        if selector is None:
-            selector = LeanEpollSelector() if HAVE_EPOLL else DefaultSelector()
+        selector = selector or best_selector()
         self.poller = poller_for(selector)
-        self.tells_peer_end = isinstance(selector, LeanEpollSelector)
+        self.tells_peer_end = tells_peer_end(selector)
         self.random: Random = SystemRandom()
         self._descriptors = _soft_descriptor_limit()
         if isinstance(selector, SelectSelector):

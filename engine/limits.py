@@ -10,6 +10,7 @@ from math import isnan
 
 KIB = 1024
 MIB = 1024 * KIB
+KERNEL_MOST = 2**31 - 1  # what the kernel takes for an int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,9 @@ class Limits:
                 raise ValueError(f"{field.name} must be more than 0")
             if field.type is int and not isinstance(value, int):
                 raise ValueError(f"{field.name} must be a whole number, and is {value}")
+        for name in ("backlog", "notsent_bytes"):
+            if getattr(self, name) > KERNEL_MOST:
+                raise ValueError(f"{name} must be at most {KERNEL_MOST}, which is the kernel's own limit")
         if self.accept_pause_seconds > self.accept_pause_seconds_max:
             raise ValueError("accept_pause_seconds must not exceed accept_pause_seconds_max")
         if self.line_bytes > self.head_bytes:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
+from .limits import KERNEL_MOST
 from .machine import HasDescriptor, Piece
 
 READABLE = 0x001  # POLLIN
@@ -54,12 +55,14 @@ def parse_address(text: str) -> Address:
             raise ValueError(f"{text!r}: unix: needs a path")
         return Address("unix", rest)
     if kind == "fd" and colon:
-        if not (rest.isascii() and rest.isdigit()):
+        if not (rest.isascii() and rest.isdigit() and len(rest) < 20):
             raise ValueError(f"{text!r}: fd: needs a descriptor's number")
+        if int(rest) > KERNEL_MOST:
+            raise ValueError(f"{text!r}: no descriptor has such a number")
         return Address("fd", "", int(rest))
     host, colon, port = (rest if kind == "tcp" and ":" in rest else text).rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not (port.isascii() and port.isdigit()) or (":" in host and not bracketed):
+    if not colon or not (port.isascii() and port.isdigit() and len(port) < 20) or (":" in host and not bracketed):
         raise ValueError(f"{text!r} is not HOST:PORT, [IPV6]:PORT, unix:PATH or fd:N")
     if int(port) > 65535:
         raise ValueError(f"{text!r}: a port is at most 65535")

@@ -23,6 +23,9 @@ Observer = Callable[[Notice], None]
 """Hears what an operator may want to know. What it raises is counted and goes no further."""
 
 
+WAIT_SECONDS_MAX = 86_400.0  # for one poll: epoll counts milliseconds in an int, which hold for 24 days
+
+
 class Reactor:
     """A table of rows and the loop that moves them, in one thread.
 
@@ -152,7 +155,7 @@ class Reactor:
         due = table.timers.next()
         if due is None:
             return timeout
-        wait = max(0.0, due - self.platform.now())
+        wait = min(max(0.0, due - self.platform.now()), WAIT_SECONDS_MAX)
         return wait if timeout is None else min(wait, timeout)
 
     def _open_door(self, descriptor: int, mask: int) -> None:

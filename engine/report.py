@@ -58,7 +58,7 @@ def report_row(row: Row) -> RowReport:
     return RowReport(
         key=row.key,
         listener=row.listener,
-        peer=show_where(row.peer),
+        peer=printable(show_where(row.peer)),
         state=STATES[row.state],
         age=now - row.born,
         since=now - row.since,
@@ -69,7 +69,7 @@ def report_row(row: Row) -> RowReport:
         held=row.held,
         to_send=_to_send(row),
         interest=show_mask(row.mask),
-        machine=_describe(row),
+        machine=printable(_describe(row)),
     )
 
 
@@ -110,6 +110,11 @@ def show_where(where: Where) -> str:
     if isinstance(where, bytes):
         return "unix:@" + where[1:].decode("utf-8", "backslashreplace")
     return f"unix:{where}"
+
+
+def printable(text: str) -> str:
+    """Return text without control characters: what a peer has chosen must neither steer a terminal nor make a line."""
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def show_mask(mask: int) -> str:

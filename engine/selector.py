@@ -6,74 +6,31 @@ the kernel's own pairs, and a change of interest four times as much.
 """
 
 import select
-from collections.abc import Mapping
-from selectors import EVENT_READ, EVENT_WRITE, BaseSelector, SelectorKey
-from typing import Any
+import selectors
+import sys
+from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
 
-from .platform import FAILED, READABLE, WRITABLE, Events, Poller
+from .platform import READABLE, WRITABLE, Events, Poller
 
-HAVE_EPOLL = hasattr(select, "epoll")
+if sys.platform == "linux":
 
+    class LeanEpoll:
+        """epoll(7), level-triggered, as the engine's poller. Masks are the kernel's own."""
 
-class LeanEpoll:
-    """epoll(7), level-triggered, as the engine's poller. Masks are the kernel's own."""
+        def __init__(self, epoll: select.epoll) -> None:
+            self.register = epoll.register
+            self.modify = epoll.modify
+            self.unregister = epoll.unregister
+            self.ready = epoll.poll  # waits in whole milliseconds, rounded up
+            self.fileno = epoll.fileno
+            self.close = epoll.close
 
-    def __init__(self) -> None:
-        epoll = select.epoll()
-        self.register = epoll.register
-        self.modify = epoll.modify
-        self.unregister = epoll.unregister
-        self.ready = epoll.poll  # waits in whole milliseconds, rounded up
-        self.fileno = epoll.fileno
-        self.close = epoll.close
+    class LeanEpollSelector(selectors.EpollSelector):
+        """The stock selector, and `lean` beside it: the same epoll, asked by the engine without a key for each file."""
 
-
-class LeanEpollSelector(BaseSelector):
-    """A `selectors` selector over `LeanEpoll`: what is registered here gets keys, what is asked of `lean` gets none."""
-
-    def __init__(self) -> None:
-        self.lean = LeanEpoll()
-        self._keys: dict[int, SelectorKey] = {}
-
-    def register(self, fileobj: Any, events: int, data: Any = None) -> SelectorKey:
-        """Begin to ask about a file. Raises ValueError for wrong events, KeyError for a file that is registered."""
-        descriptor = _descriptor_of(fileobj)
-        if not events or events & ~(EVENT_READ | EVENT_WRITE):
-            raise ValueError(f"Invalid events: {events!r}")
-        if descriptor in self._keys:
-            raise KeyError(f"{fileobj!r} (FD {descriptor}) is already registered")
-        self.lean.register(descriptor, _mask_of(events))
-        key = self._keys[descriptor] = SelectorKey(fileobj, descriptor, events, data)
-        return key
-
-    def unregister(self, fileobj: Any) -> SelectorKey:
-        """Ask no more. Raises KeyError for a file that is not registered."""
-        key = self._keys.pop(_descriptor_of(fileobj))
-        self.lean.unregister(key.fd)
-        return key
-
-    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
-        """Wait and return (key, events) pairs, an error counting as everything that was asked for."""
-        seconds = None if timeout is None else max(timeout, 0)
-        found = []
-        for descriptor, mask in self.lean.ready(seconds, max(len(self._keys), 1)):
-            key = self._keys.get(descriptor)
-            if key is not None:
-                found.append((key, key.events if mask & FAILED else _events_of(mask) & key.events))
-        return found
-
-    def get_map(self) -> Mapping[Any, SelectorKey]:
-        """Return the keys by descriptor."""
-        return self._keys
-
-    def fileno(self) -> int:
-        """Return epoll's descriptor: readable when something is ready."""
-        return self.lean.fileno()
-
-    def close(self) -> None:
-        """Free it."""
-        self._keys.clear()
-        self.lean.close()
+        def __init__(self) -> None:
+            super().__init__()
+            self.lean = LeanEpoll(self._selector)  # type: ignore[attr-defined]
 
 
 class SelectorPoller:
@@ -111,16 +68,23 @@ class SelectorPoller:
         return None if fileno is None else fileno()
 
 
+def best_selector() -> BaseSelector:
+    """Return the leanest selector of this platform."""
+    if sys.platform == "linux" and hasattr(select, "epoll"):
+        return LeanEpollSelector()
+    return selectors.DefaultSelector()
+
+
+def tells_peer_end(selector: BaseSelector) -> bool:
+    """Tell whether the poller for this selector knows `PEER_ENDED`."""
+    return sys.platform == "linux" and isinstance(selector, LeanEpollSelector)
+
+
 def poller_for(selector: BaseSelector) -> Poller:
     """Return the leanest poller that drives this selector."""
-    return selector.lean if isinstance(selector, LeanEpollSelector) else SelectorPoller(selector)
-
-
-def _descriptor_of(fileobj: Any) -> int:
-    descriptor = fileobj if isinstance(fileobj, int) else fileobj.fileno()
-    if descriptor < 0:
-        raise ValueError(f"Invalid file descriptor: {descriptor}")
-    return int(descriptor)
+    if sys.platform == "linux" and isinstance(selector, LeanEpollSelector):
+        return selector.lean
+    return SelectorPoller(selector)
 
 
 def _mask_of(events: int) -> int:

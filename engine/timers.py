@@ -17,6 +17,7 @@ TICKS = 1024
 """Ticks in a second: a power of two, so that a tick divides exactly."""
 
 NEVER = float("inf")
+FOREVER = 1e12  # seconds, some thirty thousand years: a tick that far still fits where it must
 
 
 class Timers:
@@ -31,7 +32,7 @@ class Timers:
 
     def set(self, due: float, key: int) -> None:
         """Ring for `key` at `due` (seconds on the platform's clock) or within a tick after it; not at all for NEVER."""
-        if due == NEVER:
+        if due > FOREVER:
             return
         tick = ceil(due * TICKS)
         slot = self._slots.get(tick)

@@ -19,11 +19,11 @@ from ..engine import Address, Limits, Notice, Reactor, parse_address
 from ..engine.kernel import Kernel, resolve
 from ..engine.limits import KIB
 from ..engine.listener import Factory
-from ..engine.selector import LeanEpollSelector
+from ..engine.selector import best_selector
 from .watch import Watch
 
 SELECTORS = {
-    "epoll": LeanEpollSelector,
+    "epoll": best_selector if hasattr(selectors, "EpollSelector") else None,
     "kqueue": getattr(selectors, "KqueueSelector", None),
     "poll": getattr(selectors, "PollSelector", None),
     "select": selectors.SelectSelector,
@@ -50,10 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(words)
         return _serve(options)
     except MistakeError as mistake:
-        print(f"partway: {mistake}", file=sys.stderr)
+        _say(f"partway: {mistake}")
         return 2
     except OSError as error:
-        print(f"partway: {error}", file=sys.stderr)
+        _say(f"partway: {error}")
         return 1
 
 
@@ -105,20 +105,28 @@ def _serve(options: argparse.Namespace) -> int:
     addresses = [address for text in options.bind or ["127.0.0.1:8000"] for address in _addresses(text)]
     reactor = Reactor(_kernel(options.selector), limits=limits, schedule=options.schedule, observer=_tell)
     try:
-        factory = _factory(options, reactor)
-        for address in addresses:
-            reactor.listen(address, factory)
-        shown = [_show(options.command, listener.address) for listener in reactor.listeners]
-        print(f"partway {options.command}: listening on {', '.join(shown)}", file=sys.stderr, flush=True)
-        if options.control:
-            _open_control(options.control, reactor)
-        if options.watch:
-            Watch(reactor, f"partway {options.command}", _write, clear=sys.stdout.isatty()).draw()
         with _Signals(reactor):
+            factory = _factory(options, reactor)
+            for address in addresses:
+                _listen(reactor, address, factory, limits)
+            shown = [_show(options.command, listener.address) for listener in reactor.listeners]
+            if options.control:
+                _open_control(options.control, reactor)
+            _say(f"partway {options.command}: listening on {', '.join(shown)}")
+            if options.watch:
+                Watch(reactor, f"partway {options.command}", _write, clear=sys.stdout.isatty()).draw()
             reactor.run()
     finally:
         reactor.close()
     return 0
+
+
+def _listen(reactor: Reactor, address: Address, factory: Factory, limits: Limits) -> None:
+    """Listen, or say at which of several addresses that failed."""
+    try:
+        reactor.listen(address, factory, limits)
+    except OSError as error:
+        raise OSError(f"{address}: {error.strerror or error}") from None
 
 
 def _limits(options: argparse.Namespace) -> Limits:
@@ -131,17 +139,26 @@ def _limits(options: argparse.Namespace) -> Limits:
 def _addresses(text: str) -> list[Address]:
     try:
         return resolve(parse_address(text))
+    except UnicodeError:
+        raise MistakeError(f"{text}: no host can have that name") from None
     except ValueError as error:
         raise MistakeError(str(error)) from None
     except socket.gaierror as error:
         raise MistakeError(f"{text}: {error.strerror}") from None
 
 
+def _target(text: str) -> Address:
+    address = _addresses(text)[0]
+    if address.kind == "fd":
+        raise MistakeError(f"{text}: a tunnel needs somewhere to connect to")
+    return address
+
+
 def _kernel(name: str | None) -> Kernel:
     if name is None:
         return Kernel()
     selector = SELECTORS[name]
-    if selector is None or (name == "epoll" and not hasattr(selectors, "EpollSelector")):
+    if selector is None:
         raise MistakeError(f"this platform has no {name}")
     return Kernel(selector())
 
@@ -156,7 +173,7 @@ def _factory(options: argparse.Namespace, reactor: Reactor) -> Factory:
     if options.command == "forward":
         from .forward import Forward
 
-        return Forward(reactor, _addresses(options.target)[0])
+        return Forward(reactor, _target(options.target))
     from .echo import Echo
 
     return Echo
@@ -180,7 +197,7 @@ def _open_control(path: str, reactor: Reactor) -> None:
 
     mask = os.umask(0o177)
     try:
-        reactor.listen(Address("unix", path), Control(reactor), Limits(idle_seconds=float("inf")))
+        _listen(reactor, Address("unix", path), Control(reactor), Limits(idle_seconds=float("inf")))
     finally:
         os.umask(mask)
 
@@ -189,13 +206,25 @@ def _show(command: str, address: Address) -> str:
     return f"http://{address}" if command == "http" and address.kind == "tcp" else str(address)
 
 
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+def _write(text: str) -> bool:
+    """Write to stdout; False, and never again, where nobody reads it any more: that is no reason to stop serving."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
+
+
+def _say(line: str) -> None:
+    """Show one line on stderr, whatever the user's words in it are."""
+    with suppress(OSError):
+        print("".join(letter if letter.isprintable() else " " for letter in line), file=sys.stderr, flush=True)
 
 
 def _tell(notice: Notice) -> None:
-    """Show a notice on stderr. That nobody reads it any more is no reason to stop serving."""
+    """Show a notice on stderr: one line, but a traceback of a machine's is shown whole."""
     with suppress(OSError):
         print(f"partway: {notice.kind}: {notice.text}", file=sys.stderr, flush=True)
 

@@ -9,7 +9,7 @@ A list of many rows is made and sent in pieces: the operator's row is a guest li
 may do all of this, so it is made for its owner alone.
 """
 
-from ..engine import Reactor, Row, RowReport, Want
+from ..engine import Reactor, Row, RowReport, Wait, Want
 from .lines import Lines
 
 ROWS_A_PIECE = 64
@@ -33,12 +33,14 @@ class Operator(Lines):
     def __init__(self, row: Row, reactor: Reactor) -> None:
         super().__init__(row)
         self.reactor = reactor
+        self.pausing = False  # others have their turn between two pieces
         self.listing: list[int] | None = None  # keys of the rows that are still to be listed, the next last
 
     def step(self) -> Want:
         """Send the next piece of a list, or see to the next line."""
         if self.listing is not None:
-            return self._piece(self.listing)
+            self.pausing = not self.pausing
+            return Wait(0) if self.pausing else self._piece(self.listing)
         return super().step()
 
     def answer(self, line: bytes) -> Want:
@@ -52,7 +54,7 @@ class Operator(Lines):
         if command == "kill":
             return self._kill(rest)
         if command == "drain":
-            self.reactor.drain()
+            self.reactor.after(0, self.reactor.drain)  # which ends this row as well: the answer goes first
             return b"draining\n"
         return b"" if not command else b"commands: rows, stats, kill KEY, drain\n"
 
@@ -77,7 +79,7 @@ class Operator(Lines):
         return ("\n".join([*lines, "."]) + "\n").encode()
 
     def _kill(self, key: str) -> bytes:
-        if not (key.isascii() and key.isdigit()) or not self.reactor.kill(int(key)):
+        if not (key.isascii() and key.isdigit() and len(key) < 20) or not self.reactor.kill(int(key)):
             return b"no such row\n"
         return b"killed\n"
 

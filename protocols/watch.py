@@ -18,7 +18,7 @@ HEADER = (
 
 
 class Watch:
-    """Draws the table every half second by `write`, as long as the reactor runs."""
+    """Draws the table every half second by `write`, until that returns False."""
 
     def __init__(self, reactor: Reactor, title: str, write: Callable[[str], object], clear: bool) -> None:
         self.reactor = reactor
@@ -33,8 +33,8 @@ class Watch:
         width, height = shutil.get_terminal_size()
         lines = self.frame(height - 1)
         text = "\n".join(line[:width] for line in lines)
-        self.write((CLEAR if self.clear else "") + text + "\n")
-        self.reactor.after(FRAME_SECONDS, self.draw)
+        if self.write((CLEAR if self.clear else "") + text + "\n") is not False:
+            self.reactor.after(FRAME_SECONDS, self.draw)
 
     def frame(self, height: int) -> list[str]:
         """Return the lines of one frame, `height` of them at the most."""
@@ -44,7 +44,7 @@ class Watch:
         lines = [*self._summary(totals), "", HEADER, *map(line_of, rows)]
         if totals.rows > room:
             lines[-1] = f"... and {totals.rows - room + 1} more"
-        return lines
+        return lines[:height]
 
     def _summary(self, totals: TotalsReport) -> list[str]:
         requests = (totals.requests - self._requests) / FRAME_SECONDS
