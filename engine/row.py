@@ -7,6 +7,7 @@ kind of descriptor it stands on, and never reads a clock: the turn's time is on 
 """
 
 from collections.abc import Mapping
+from errno import EPIPE
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -176,8 +177,8 @@ class Row:
 
     @property
     def local(self) -> Where:
-        """Our own address of this connection."""
-        return self.table.platform.local(self.channel)
+        """Our own address of this connection; "" once it has ended."""
+        return "" if self.state == CLOSED else self.table.platform.local(self.channel)
 
     def wake(self) -> None:
         """Have the machine stepped soon, unless its output is blocked (then it is stepped when that has gone)."""
@@ -250,3 +251,27 @@ class _Gone:
 
 
 GONE: Final = _Gone()
+
+
+class _Mute:
+    """The channel of a row that has been doomed: whoever still wants to use it is told that it is closed."""
+
+    __slots__ = ()
+
+    def fileno(self) -> int:
+        """There is none."""
+        return -1
+
+    def recv(self, size: int) -> bytes:
+        """Raise BrokenPipeError."""
+        raise BrokenPipeError(EPIPE, "the row has ended")
+
+    def send(self, data: Piece) -> int:
+        """Raise BrokenPipeError."""
+        raise BrokenPipeError(EPIPE, "the row has ended")
+
+    def close(self) -> None:
+        """The reaper has the real one."""
+
+
+MUTE: Final = _Mute()

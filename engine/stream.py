@@ -106,8 +106,6 @@ def serve(events: Events, rows: Mapping[int, Row], other: Callable[[int, int], N
                         row.active_at = row.table.now
                     row.until = NEVER
                     break
-                if row.state == CLOSED:
-                    break  # by itself, in this step: it says nothing more
                 if type(want) is bytes and (size := len(want)) <= room:
                     try:
                         sent = row.channel.send(want)
@@ -118,6 +116,8 @@ def serve(events: Events, rows: Mapping[int, Row], other: Callable[[int, int], N
                     active = active or sent
                     room = room - size - limits.step_bytes if sent == size else _cut_short(row, want, sent)
                 elif want is NEXT:
+                    if row.state == CLOSED:
+                        break  # by its own machine: it isn't stepped any more
                     row.requests += 1
                     active = renewed = True
                     room -= limits.request_bytes
