@@ -66,7 +66,9 @@ def refuse(row: Row, reason: Reason, reset: bool = False) -> None:
             row.sent += row.channel.send(words)
         except OSError:
             words = b""  # not worth waiting for: it is the last thing that this row says
-    if words or reason.cause is Cause.PEER_ERROR:
+    if row.output is not None:
+        row.table.doom(row, reason, reset=True)  # half an answer must not look like a whole one
+    elif words or reason.cause is Cause.PEER_ERROR:
         close(row, reason)
     else:
         row.table.doom(row, reason, reset)
