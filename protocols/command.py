@@ -6,6 +6,7 @@ once. A mistake is one line and exit 2; what the system refuses (a port that is 
 
 import argparse
 import os
+import select
 import selectors
 import signal
 import socket
@@ -207,12 +208,16 @@ def _show(command: str, address: Address) -> str:
 
 
 def _write(text: str) -> bool:
-    """Write to stdout; False, and never again, where nobody reads it any more: that is no reason to stop serving."""
+    """Write to stdout what it takes without waiting, and drop the rest: a stopped terminal must not stop the server.
+
+    Returns False where nobody reads it any more.
+    """
+    descriptor = sys.stdout.fileno()
+    data = text.encode("utf-8", "replace")
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        while data and select.select([], [descriptor], [], 0)[1]:
+            data = data[os.write(descriptor, data[: select.PIPE_BUF]) :]  # a pipe that is ready takes that much
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return False
     return True
 

@@ -30,7 +30,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     """Rows, descriptors and threads are as many after a test as before it."""
     process = psutil.Process()
-    gc.collect()
     descriptors, threads, children = process.num_fds(), threading.active_count(), process.children()
     yield
     gc.collect()

@@ -1,0 +1,745 @@
+"""Failure stays in its row, and at the door.
+
+Whatever a machine, a peer, the observer or the kernel does wrong, the other rows must not notice: each test here has a
+row beside the failing one that goes on echoing, and asks the report why the failing one has ended.
+"""
+
+import errno
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from partway.engine import (
+    CLOSE,
+    HALF_CLOSE,
+    IDLE,
+    NEXT,
+    PARK,
+    READ,
+    Become,
+    Cause,
+    File,
+    Idle,
+    Inbox,
+    Limits,
+    Notice,
+    PeerError,
+    Reactor,
+    Read,
+    Reason,
+    Row,
+    Wait,
+    Want,
+)
+from partway.engine.memory import End
+from partway.engine.simulation import Peer, Simulation
+from worlds import SEEDS, Acting, Acts, Rig, echo
+
+
+class Trouble(Exception):
+    """What a machine with a bug raises."""
+
+
+class Faulty:
+    """Echoes until it hears the name of one of its own members, which then fails."""
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.data = b""
+        self.broken = ""
+
+    def feed(self, data: bytes) -> None:
+        if data == b"feed":
+            raise Trouble("in feed")
+        if data in (b"ended", b"refuse", b"describe", b"remaining"):
+            self.broken = data.decode()
+        self.data = data
+
+    def step(self) -> Want:
+        data, self.data = self.data, b""
+        if data == b"step":
+            raise Trouble("in step")
+        if data in (b"ended", b"refuse"):
+            raise PeerError("for the sake of refuse")
+        return data or IDLE
+
+    def _may_fail(self, name: str) -> None:
+        if self.broken == name:
+            raise Trouble(f"in {name}")
+
+    def ended(self, reason: Reason) -> None:
+        self._may_fail("ended")
+
+    def refuse(self, reason: Reason) -> bytes:
+        self._may_fail("refuse")
+        return b"sorry"
+
+    def describe(self) -> str:
+        self._may_fail("describe")
+        return "faulty"
+
+    def remaining(self) -> int | None:
+        self._may_fail("remaining")
+        return None
+
+
+def trouble_beside_an_echo(
+    word: bytes, factory: Callable[[Row], Any] = Faulty, schedule: str = "fair", **options: Any
+) -> tuple[Rig, Peer]:
+    """Have one client cause trouble; check that another is served before, meanwhile and after."""
+    rig = Rig(factory, schedule=schedule, **options)
+    rig.reactor.listen("server:8", Acts(echo))
+    bad, good = rig.dial(), rig.simulation.dial("server:8")
+    for _ in range(3):
+        good.say(b"still here")
+        rig.run(0.1)
+        assert good.heard() == b"still here"
+        bad.say(word)
+    good.say(b"and after")
+    rig.run(1.0)
+    assert good.heard() == b"and after"
+    assert sum(row.listener == "server:8" for row in rig.reactor.rows()) == 1
+    return rig, bad
+
+
+@pytest.mark.parametrize("schedule", ["fair", "shortest"])
+@pytest.mark.parametrize("where", ["feed", "step"])
+def test_a_machine_that_raises(where: str, schedule: str) -> None:
+    rig, bad = trouble_beside_an_echo(where.encode(), schedule=schedule)
+    assert bad.heard() == b"sorry"
+    bad.close()
+    rig.run(10)
+    assert rig.ended == {str(Cause.MACHINE_ERROR): 1, str(Cause.IDLE_TOO_LONG): 1} or rig.ended == {
+        str(Cause.MACHINE_ERROR): 1
+    }
+    (notice,) = rig.notices
+    assert notice.kind == "machine error"
+    assert f"in {where}" in notice.text
+    assert "Traceback" in notice.text
+    assert notice.key is not None
+
+
+def test_a_factory_that_raises() -> None:
+    def factory(row: Row) -> Acting:
+        raise Trouble("in the factory")
+
+    rig, bad = trouble_beside_an_echo(b"x", factory)
+    bad.heard()
+    assert bad.reset
+    assert rig.ended == {str(Cause.MACHINE_ERROR): 1}
+    assert "in the factory" in rig.notices[0].text
+
+
+def test_a_factory_of_an_outgoing_row_that_raises() -> None:
+    def factory(row: Row) -> Acting:
+        raise Trouble("in the factory")
+
+    rig = Rig(Acts(echo))
+    rig.reactor.connect("server:7", factory)
+    rig.run(0.1)
+    assert rig.ended[str(Cause.MACHINE_ERROR)] == 1
+
+
+def test_ended_that_raises() -> None:
+    rig, bad = trouble_beside_an_echo(b"ended")
+    assert bad.heard() == b"sorry"
+    bad.close()
+    rig.run(6.0)
+    assert any("in ended" in notice.text or "ended()" in notice.text for notice in rig.notices)
+    assert rig.ended == {str(Cause.PEER_ERROR): 1}
+
+
+def test_refuse_that_raises() -> None:
+    rig, bad = trouble_beside_an_echo(b"refuse")
+    assert bad.heard() == b""
+    assert bad.ended
+    bad.close()
+    rig.run(6.0)
+    assert rig.kinds() == ["machine error"]
+    assert rig.ended == {str(Cause.PEER_ERROR): 1}
+
+
+def test_describe_that_raises() -> None:
+    rig, bad = trouble_beside_an_echo(b"describe")
+    (described,) = [row.machine for row in rig.reactor.rows() if row.listener == "server:7"]
+    assert "in describe" in described
+    assert bad.heard() == b"describe" * 3
+
+
+def test_remaining_that_raises() -> None:
+    rig, _ = trouble_beside_an_echo(b"remaining", schedule="shortest")
+    assert rig.ended == {str(Cause.MACHINE_ERROR): 1}
+    assert any("in remaining" in notice.text for notice in rig.notices), "a machine's bug was not reported"
+
+
+@pytest.mark.parametrize("nonsense", [None, 5, "text", [b"list"], object(), Cause.DONE, (1, 2), ("text",), True, 2.5])
+def test_nonsense_wants(nonsense: Any) -> None:
+    rig, bad = trouble_beside_an_echo(b"x", Acts(lambda machine: nonsense if machine.take() else IDLE))
+    bad.heard()
+    assert bad.reset
+    assert rig.ended == {str(Cause.MACHINE_ERROR): 1}
+    assert rig.notices[0].kind == "machine error"
+
+
+@pytest.mark.parametrize("nonsense", ["text", 5, [b"x"], object(), b"x" * 10_000_000])
+@pytest.mark.parametrize("when", ["expired", "peer error"])
+def test_nonsense_from_refuse(nonsense: Any, when: str) -> None:
+    class Refusing(Acting):
+        def refuse(self, reason: Reason) -> Any:
+            return nonsense
+
+    def act(machine: Acting) -> Want:
+        if machine.take() and when == "peer error":
+            raise PeerError("bad")
+        return READ
+
+    limits = Limits(request_seconds=0.5)
+    rig, bad = trouble_beside_an_echo(b"x", lambda row: Refusing(row, act), limits=limits)
+    bad.close()
+    rig.run(6)
+    assert rig.ended == {str(Cause.PEER_ERROR if when == "peer error" else Cause.REQUEST_TOO_SLOW): 1}
+
+
+def test_a_peers_mistake_is_refused_after_the_good_requests_before_it() -> None:
+    class Digits(Acting):
+        def refuse(self, reason: Reason) -> bytes:
+            return f"{reason.detail}:{reason.hint}".encode()
+
+    def act(machine: Acting) -> Want:
+        if not machine.data:
+            return IDLE
+        digit, machine.data = machine.data[:1], machine.data[1:]
+        if not digit.isdigit():
+            raise PeerError("no digit", 400)
+        return digit
+
+    rig, bad = trouble_beside_an_echo(b"12x34", lambda row: Digits(row, act))
+    assert bad.heard() == b"12no digit:400"
+    assert bad.ended
+    assert not rig.notices, "a peer's mistake is no news of the server's"
+    bad.close()
+    rig.run(6)
+    assert rig.ended == {str(Cause.PEER_ERROR): 1}
+
+
+def test_a_peers_mistake_without_refuse() -> None:
+    def act(machine: Acting) -> Want:
+        raise PeerError("bad")
+
+    _, bad = trouble_beside_an_echo(b"x", Acts(act))
+    assert bad.heard() == b""
+    assert bad.ended or bad.reset
+
+
+def test_refuse_is_not_said_into_an_answer() -> None:
+    class Refusing(Acting):
+        def refuse(self, reason: Reason) -> bytes:
+            return b"REFUSED"
+
+    rig = Rig(lambda row: Refusing(row, lambda machine: b"x" * 1_000_000), limits=Limits(stall_seconds=1))
+    client = rig.dial()
+    rig.run(2)
+    assert rig.ended == {str(Cause.ANSWER_TOO_SLOW): 1}
+    assert b"REFUSED" not in client.heard()
+
+
+def test_refuse_is_not_said_into_an_answer_that_has_room_again() -> None:
+    class Duplex(Acting):
+        duplex = True
+
+        def feed(self, data: bytes) -> None:
+            if data == b"bad":
+                raise PeerError("bad")
+
+        def refuse(self, reason: Reason) -> bytes:
+            return b"REFUSED"
+
+    rig = Rig(lambda row: Duplex(row, lambda machine: b"x" * 50_000), capacity_bytes=10_000)
+    client = rig.dial()
+    rig.run(0.1)
+    assert rig.states == ["WRITING"]
+    heard = client.heard(9000)
+    client.say(b"bad")
+    rig.travel()
+    rig.run(0.1)
+    heard += client.heard()
+    assert set(heard) == {ord("x")}
+    assert client.reset, "half an answer must not look like a whole one"
+    assert rig.ended == {str(Cause.PEER_ERROR): 1}
+
+
+@pytest.mark.parametrize(
+    "want",
+    [
+        b"",
+        b"x",
+        (),
+        (b"", b""),
+        memoryview(b""),
+        NEXT,
+        HALF_CLOSE,
+        "File",
+        "Become",
+        "become and speak",
+        Wait(0),
+        Read(0),
+        Idle(0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("schedule", ["fair", "shortest"])
+def test_a_machine_that_never_rests_starves_nobody(want: Any, schedule: str) -> None:
+    with open(os.devnull, "rb") as file:
+
+        def act(machine: Acting) -> Want:
+            if machine.steps > 300_000:
+                raise AssertionError("stepped for ever within a turn")
+            if want == "File":
+                return File(file, 0, 0)
+            if want == "Become":
+                return Become(machine)
+            if want == "become and speak":
+                return Become(machine) if machine.steps % 2 else b"x"
+            return want
+
+        rig = Rig(Acts(act), schedule=schedule, delay_seconds=(0.0, 0.0))
+        rig.reactor.listen("server:8", Acts(echo))
+        rig.hears(rig.dial())
+        good = rig.simulation.dial("server:8")
+        heard = rig.hears(good)
+        good.say(b"still here")
+        for _ in range(100):
+            rig.reactor.step(0.001)
+        assert heard == b"still here"
+        assert all("for ever" not in notice.text for notice in rig.notices)
+
+
+# The door.
+
+
+@pytest.mark.parametrize("error", [errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EINTR])
+def test_a_connection_that_has_gone_before_it_was_accepted(error: int) -> None:
+    rig = Rig(Acts(echo))
+    rig.listener.channel.failures.extend([error] * 3)  # type: ignore[attr-defined]
+    client = rig.dial()
+    client.say(b"x")
+    rig.run(0.05)
+    assert client.heard() == b"x"
+    assert not rig.notices
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_descriptors_left_pauses_the_listener(error: int, seed: int) -> None:
+    rig = Rig(Acts(echo), seed=seed)
+    rig.listener.channel.failures.extend([error] * 5)  # type: ignore[attr-defined]
+    client = rig.dial()
+    client.say(b"x")
+    polls = rig.simulation.polls
+    rig.run(0.9)
+    assert rig.simulation.polls - polls < 40
+    assert client.heard() == b""
+    rig.run(5.0)
+    assert client.heard() == b"x"
+    assert rig.kinds() == ["accept paused", "accept resumed"]
+    assert errno.errorcode[error] in rig.notices[0].text
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_really_full_descriptor_table(seed: int) -> None:
+    rig = Rig(Acts(echo), seed=seed, descriptors=4, limits=Limits(rows_max=100, idle_seconds=1e6))
+    clients = rig.dials(5)
+    for client in clients:
+        client.say(b"x")
+    rig.run(1.0)
+    assert len(rig.rows) == 3
+    polls, turns = rig.simulation.polls, rig.reactor.totals().turns
+    rig.run(60.0)
+    assert rig.simulation.polls - polls < 200, "a busy loop"
+    assert rig.reactor.totals().turns - turns < 200
+    assert rig.kinds() == ["accept paused"]
+    served = [client for client in clients if client.heard()]
+    served[0].close()
+    served[1].close()
+    rig.run(3.0)
+    assert all(client.heard() == b"x" for client in clients if client not in served)
+    assert rig.kinds() == ["accept paused", "accept resumed"]
+
+
+def test_the_second_shortage_is_told_again() -> None:
+    rig = Rig(Acts(echo))
+    for _ in range(2):
+        rig.listener.channel.failures.append(errno.EMFILE)  # type: ignore[attr-defined]
+        rig.dial()
+        rig.run(2.0)
+    assert rig.kinds() == ["accept paused", "accept resumed"] * 2
+
+
+def test_a_closed_listener_does_not_come_back_from_its_pause() -> None:
+    rig = Rig(Acts(echo))
+    rig.listener.channel.failures.append(errno.EMFILE)  # type: ignore[attr-defined]
+    rig.dial()
+    rig.run(0.05)
+    assert rig.kinds() == ["accept paused"]
+    rig.listener.close()
+    rig.run(2.0)
+    assert not rig.rows
+    assert not rig.reactor.table.doors
+
+
+# The observer, the poller, the channel.
+
+
+def test_an_observer_that_raises() -> None:
+    def observer(notice: Notice) -> None:
+        raise Trouble("in the observer")
+
+    reactor = Reactor(simulation := Simulation(1), observer=observer)
+    reactor.listen("server:7", Faulty)
+    bad, good = simulation.dial("server:7"), simulation.dial("server:7")
+    bad.say(b"step")
+    good.say(b"x")
+    simulation.run(reactor, 1.0)
+    assert good.heard() == b"x"
+    assert reactor.table.totals.observer_failures == 1
+
+
+def test_nobody_needs_to_observe() -> None:
+    rig = Rig(Faulty, observed=False)
+    rig.dial().say(b"step")
+    rig.run(1.0)
+
+
+@pytest.mark.parametrize("method", ["register", "modify"])
+def test_a_poller_that_refuses_one_row(method: str) -> None:
+    rig = Rig(Acts(lambda machine: b"x" * 1_000_000 if machine.take() else IDLE))
+    real = getattr(rig.simulation.poller, method)
+    bad = rig.dial()
+    if method == "modify":
+        rig.run(0.1)
+
+    def refuse(descriptor: int, mask: int, **options: Any) -> None:
+        if not options:
+            raise OSError(errno.ENOSPC, "no watches left")
+        real(descriptor, mask, **options)
+
+    setattr(rig.simulation.poller, method, refuse)
+    bad.say(b"x")
+    rig.run(0.1)
+    setattr(rig.simulation.poller, method, real)
+    assert rig.ended == {str(Cause.PEER_LOST): 1}
+    good = rig.dial()
+    heard = rig.hears(good)
+    good.say(b"x")
+    rig.run(1.0)
+    assert len(heard) == 1_000_000
+
+
+def test_a_channel_that_fails_to_close() -> None:
+    rig = Rig(Acts(echo))
+    bad, good = rig.dials(2)
+    rig.run(0.1)
+    row = next(row for row in rig.rows if row.peer == bad.where)
+    close = row.channel.close
+
+    def fail() -> None:
+        close()
+        raise OSError(errno.EIO, "in close")
+
+    row.channel.close = fail  # type: ignore[method-assign]
+    bad.close()
+    rig.run(0.1)
+    good.say(b"x")
+    rig.run(0.1)
+    assert good.heard() == b"x"
+    assert len(rig.rows) == 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_resets_at_every_moment(seed: int) -> None:
+    """Clients who reset after a random while, in the midst of anything; a good one beside them has its answer."""
+    with open(__file__, "rb") as file:
+
+        def act(machine: Acting) -> Want:
+            random = machine.row.random
+            if machine.over or random.random() < 0.05:
+                return random.choice([CLOSE, READ, IDLE])
+            if not machine.take():
+                return random.choice([IDLE, READ, Wait(0.001)])
+            return random.choice([b"x" * 50_000, (b"x", b"y" * 40_000), PARK, NEXT, HALF_CLOSE, File(file, 0, 3000)])
+
+        rig = Rig(Acts(act), seed=seed, capacity_bytes=20_000, limits=Limits(quantum_bytes=10_000))
+        rig.reactor.listen("server:8", Acts(echo))
+        random = rig.simulation.random
+        for _ in range(40):
+            client = rig.dial()
+            client.say(b"z" * random.randrange(60_000))
+            rig.simulation.after(
+                random.uniform(0, 0.02), random.choice([client.abort, client.close, client.half_close])
+            )
+        good = rig.simulation.dial("server:8")
+        heard = rig.hears(good)
+        for _ in range(20):
+            good.say(b"good")
+            rig.run(0.002)
+        rig.run(0.1)
+        assert heard == b"good" * 20
+        good.close()
+        rig.run(400)
+        assert not rig.rows
+        assert rig.reactor.table.held == 0
+        assert rig.simulation.descriptors_used() == 2
+        assert not rig.notices
+
+
+# Closing from all sides.
+
+
+def test_close_from_within_its_own_step() -> None:
+    steps: list[Acting] = []
+
+    def act(machine: Acting) -> Want:
+        steps.append(machine)
+        if machine.take():
+            machine.row.close("had enough")
+            machine.row.close("again")
+            return b"too late"
+        return IDLE
+
+    acts = Acts(act)
+    rig, bad = trouble_beside_an_echo(b"x", acts)
+    assert rig.ended == {str(Cause.CLOSED_BY_PROGRAM): 1}
+    reason = acts.only.reason
+    assert reason is not None
+    assert reason.detail == "had enough"
+    assert bad.heard() == b"", "a closed row went on speaking"
+    assert bad.ended or bad.reset
+
+
+def test_a_machine_that_closes_its_row_is_not_stepped_again() -> None:
+    def act(machine: Acting) -> Want:
+        machine.row.close()
+        return NEXT
+
+    acts = Acts(act)
+    rig = Rig(acts)
+    rig.dial()
+    rig.run(0.1)
+    assert acts.only.steps == 1
+
+
+def test_close_from_the_factory() -> None:
+    acts = Acts(echo)
+
+    def factory(row: Row) -> Acting:
+        row.close("not today")
+        return acts(row)
+
+    rig, _ = trouble_beside_an_echo(b"x", factory)
+    assert acts.only.steps == 0
+    assert rig.ended == {str(Cause.CLOSED_BY_PROGRAM): 1}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("schedule", ["fair", "shortest"])
+def test_close_from_another_rows_step(seed: int, schedule: str) -> None:
+    def act(machine: Acting) -> Want:
+        data = machine.take()
+        if data == b"kill":
+            for other in acts.made:
+                if other is not machine:
+                    other.row.close("killed")
+        return data or IDLE
+
+    acts = Acts(act)
+    rig = Rig(acts, seed=seed, schedule=schedule)
+    killer, *others = rig.dials(5)
+    rig.run(0.1)
+    killer.say(b"kill")
+    for other in others:
+        other.say(b"x")
+    rig.run(1.0)
+    assert killer.heard() == b"kill"
+    assert rig.ended == {str(Cause.CLOSED_BY_PROGRAM): 4}
+    assert len(rig.rows) == 1
+
+
+def test_close_from_outside_between_turns() -> None:
+    acts = Acts(echo)
+    rig = Rig(acts)
+    client = rig.dial()
+    rig.run(0.1)
+    acts.only.row.close("by hand")
+    assert rig.reactor.next_deadline() == rig.simulation.now()
+    rig.reactor.step(0)
+    assert not rig.rows
+    rig.run(0.1)
+    client.heard()
+    assert client.ended
+    acts.only.row.close("a row that has gone")
+    acts.only.row.wake()
+    rig.reactor.step(0)
+
+
+def test_a_row_that_was_closed_when_its_time_comes_is_not_stepped() -> None:
+    acts = Acts(lambda machine: Wait(1.0))
+    rig = Rig(acts, delay_seconds=(0.0, 0.0))
+    rig.dial()
+    rig.reactor.after(1.0001, lambda: acts.only.row.close("in the same tick"))
+    rig.run(0.5)
+    assert acts.only.steps == 1
+    rig.run(1.0)
+    assert acts.only.steps == 1
+    assert rig.ended == {str(Cause.CLOSED_BY_PROGRAM): 1}
+
+
+def test_ended_closes_another_row() -> None:
+    def factory(row: Row) -> Acting:
+        class Half(Acting):
+            def ended(self, reason: Reason) -> None:
+                super().ended(reason)
+                for other in made:
+                    other.row.close("the other half has gone")
+
+        made.append(Half(row, echo))
+        return made[-1]
+
+    made: list[Acting] = []
+    rig = Rig(factory)
+    first, _ = rig.dials(2)
+    rig.run(0.1)
+    first.close()
+    rig.run(0.1)
+    assert not rig.rows
+    assert [machine.reason is not None for machine in made] == [True, True]
+
+
+def test_ended_may_drain_its_buffers() -> None:
+    """What is taken from a row that has gone must not be counted twice."""
+
+    class Keeping(Acting):
+        def __init__(self, row: Row) -> None:
+            super().__init__(row, lambda machine: READ)
+            self.inbox = Inbox(row)
+
+        def feed(self, data: bytes) -> None:
+            self.inbox.feed(data)
+
+        def ended(self, reason: Reason) -> None:
+            assert self.inbox.take() == b"kept"
+
+    rig = Rig(Keeping, limits=Limits(request_seconds=1))
+    client = rig.dial()
+    client.say(b"kept")
+    rig.run(0.5)
+    assert rig.reactor.table.held == 4
+    client.abort()
+    rig.run(2)
+    assert not rig.rows
+    assert not rig.notices
+    assert rig.reactor.table.held == 0
+
+
+def test_a_buffer_that_outlives_its_row_counts_no_more() -> None:
+    rig = Rig(lambda row: kept.append(Inbox(row)) or Acting(row, lambda machine: READ))  # type: ignore[func-returns-value]
+    kept: list[Inbox] = []
+    client = rig.dial()
+    rig.run(0.1)
+    kept[0].feed(b"held")
+    assert rig.reactor.table.held == 4
+    client.abort()
+    rig.run(0.1)
+    assert rig.reactor.table.held == 0
+    assert kept[0].take() == b"held"
+    assert rig.reactor.table.held == 0
+    kept[0].feed(b"more")
+    assert rig.reactor.table.held == 0
+
+
+def test_step_within_a_turn_raises() -> None:
+    caught: list[str] = []
+
+    def act(machine: Acting) -> Want:
+        with pytest.raises(RuntimeError, match="within a turn"):
+            rig.reactor.step(0)
+        caught.append("yes")
+        return machine.take() or IDLE
+
+    rig = Rig(Acts(act))
+    client = rig.dial()
+    client.say(b"x")
+    rig.run(0.1)
+    assert client.heard() == b"x"
+    assert caught
+
+
+def test_what_the_program_raises_leaves_through_step_and_breaks_nothing() -> None:
+    """A function of `after` is the program's own code; rows whose deadlines ring in the same tick still have them."""
+    rig = Rig(Acts(echo), limits=Limits(idle_seconds=5))
+    rig.dials(5)
+    rig.run(0.1)
+    due = rig.reactor.next_deadline()
+    assert due is not None
+    called: list[str] = []
+
+    def fail() -> None:
+        called.append("failed")
+        raise Trouble("in the program")
+
+    rig.reactor.after(due - rig.simulation.now() - 0.01, fail)
+    rig.reactor.after(due - rig.simulation.now() - 0.01, lambda: called.append("second"))
+    rig.simulation.after(0, lambda: None)
+    with pytest.raises(Trouble):
+        while True:
+            rig.simulation._clock = max(rig.simulation._clock, due + 1)  # all ring at once
+            rig.reactor.step(0)
+    rig.run(10)
+    assert called == ["failed", "second"]
+    assert not rig.rows, "a deadline was forgotten"
+
+
+# Rows that have gone.
+
+
+def test_a_row_that_is_queued_when_it_goes_leaves_its_descriptors_next_owner_alone() -> None:
+    """Descriptors are reused at once: what was queued for one that has gone must not move who comes after."""
+
+    def act(machine: Acting) -> Want:
+        if not machine.take():
+            return IDLE
+        for other in acts.made:
+            if other is not machine:
+                other.row.close()
+        return b"x" * 5000
+
+    acts = Acts(act)
+    limits = Limits(turn_bytes=1000, quantum_bytes=1000)
+    rig = Rig(acts, schedule=lambda row: row.key, limits=limits, delay_seconds=(0.0, 0.0))
+    clients = rig.dials(4)
+    rig.run(0.1)
+    for client in clients:
+        client.say(b"x")
+    rig.travel()
+    rig.reactor.step(0)
+    (left,) = rig.rows
+    gone = {machine.row.descriptor for machine in acts.made if machine.row is not left}
+    callers = Acts(lambda machine: READ)
+    rows = [rig.reactor.connect("server:7", callers) for _ in range(3)]
+    assert {row.descriptor for row in rows} == gone
+    assert all(row.connecting for row in rows)
+    rig.simulation.delay_seconds = (1.0, 1.0)
+    for _ in range(10):
+        rig.reactor.step(0)
+        for row in rows:
+            assert row.connecting or not row.channel.connecting, "taken for connected before it was"  # type: ignore[attr-defined]
+
+
+def test_a_drowned_end_is_not_a_row_any_more() -> None:
+    """A closed end gives its descriptor back once only."""
+    simulation = Simulation(1)
+    end = End(simulation._carry, simulation._changed, 100)
+    end.close()
+    end.close()
+    end.abort()
+    assert end.fileno() == -1
