@@ -37,6 +37,7 @@ class Listener:
         self.open = True
         self._listening = False
         self._pause_seconds = 0.0  # the last pause; 0 while all is well
+        self._told_full = False  # since all who waited were last admitted
         table.doors[self.descriptor] = self
         self._resume()
 
@@ -55,6 +56,7 @@ class Listener:
             try:
                 channel, peer = self.channel.accept()
             except BlockingIOError:
+                self._told_full = False
                 return
             except OSError as error:
                 if error.errno in _THIS_ONE_ONLY:
@@ -81,7 +83,9 @@ class Listener:
         table = self.table
         self._stop()
         table.on_room.append(self._resume)
-        table.tell("table full", f"{self.name}: {len(table.rows)} rows, more wait in the backlog")
+        if not self._told_full:
+            self._told_full = True
+            table.tell("table full", f"{self.name}: {len(table.rows)} rows, more wait in the backlog")
 
     def _pause(self, error: OSError) -> None:
         if not self._pause_seconds:

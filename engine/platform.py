@@ -143,10 +143,20 @@ class Poller(Protocol):
 class Platform(Protocol):
     """What a platform owes the engine."""
 
-    poller: Poller
-    random: Random
-    tells_peer_end: bool
-    """True where the poller knows `PEER_ENDED`."""
+    @property
+    def poller(self) -> Poller:
+        """Return who tells which channels can move."""
+        ...
+
+    @property
+    def random(self) -> Random:
+        """Return the source of random numbers."""
+        ...
+
+    @property
+    def tells_peer_end(self) -> bool:
+        """Tell whether the poller knows `PEER_ENDED`."""
+        ...
 
     def now(self) -> float:
         """Read the monotonic clock, in seconds. The reactor alone calls it, once a turn."""

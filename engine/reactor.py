@@ -184,7 +184,9 @@ class Reactor:
             row = queue.pop()
             sent = row.sent
             run(row)
-            room -= row.sent - sent
+            sent = row.sent - sent
+            self.table.queue_sent += sent
+            room -= sent
             if room <= 0:
                 break
 

@@ -17,6 +17,7 @@ class Room:
 
     def __init__(self) -> None:
         self.members: dict[int, Member] = {}
+        self.waiting: dict[int, Member] = {}  # those who have seen all: nobody else needs to be woken
         self.log: deque[tuple[int, bytes]] = deque()  # (author's key, or 0 for the room itself; line)
         self.said = 0  # messages ever: the log has the last of them
 
@@ -30,7 +31,8 @@ class Room:
         self.said += 1
         while len(self.log) > most:
             self.log.popleft()
-        for member in self.members.values():
+        waiting, self.waiting = self.waiting, {}
+        for member in waiting.values():
             member.row.wake()
 
 
@@ -60,6 +62,8 @@ class Member(Lines):
             news = [room.log[place] for place in range(len(room.log) - behind, len(room.log))]
             self.place = room.said
             return b"".join(line for author, line in news if author != self.row.key)
+        if self.row.key in room.members:
+            room.waiting[self.row.key] = self
         return super().step()
 
     def answer(self, line: bytes) -> Want:
@@ -85,6 +89,7 @@ class Member(Lines):
         self._leave()
 
     def _leave(self) -> None:
+        self.room.waiting.pop(self.row.key, None)
         if self.room.members.pop(self.row.key, None) is not None:
             self._say(f"* {self.name} has gone", 0)
 

@@ -6,7 +6,7 @@ climb or hide are not found; and what a path leads to, links followed, must lie 
 
 import os
 import string
-from errno import EINVAL, ELOOP, ENAMETOOLONG, ENODEV, ENOENT, ENOTDIR, ENXIO
+from errno import EINVAL, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENODEV, ENOENT, ENOTDIR, ENXIO
 from html import escape
 from mimetypes import guess_type
 from urllib.parse import quote, unquote_to_bytes
@@ -40,6 +40,8 @@ class Folder:
         except OSError as error:
             if error.errno in _NOT_THERE:
                 return page(404, "There is no such file.")
+            if error.errno in (EMFILE, ENFILE):
+                return page(503, "Too many files are open.")
             raise
 
     def _find(self, head: Head) -> Response:

@@ -48,8 +48,8 @@ def test_many_clients_at_once(seed: int) -> None:
         peer.half_close()
     heard = [bytearray() for _ in peers]
     while not all(peer.ended for peer in peers):
-        for peer, data in zip(peers, heard, strict=True):
-            data += peer.heard(random.randrange(1, 5000))
+        for peer, got in zip(peers, heard, strict=True):
+            got += peer.heard(random.randrange(1, 5000))
         rig.run(0.005)
     assert heard == said
     assert rig.ended == {str(Cause.DONE): len(said)}

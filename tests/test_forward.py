@@ -503,5 +503,5 @@ def test_frozen_at_any_moment(seed: int) -> None:
         tunnel.turn()
         move(tunnel)
     tunnel.until(lambda: tunnel.client.over)
-    assert (tunnel.target.got, tunnel.client.got) == (up, down)
+    assert tunnel.target.got == up and tunnel.client.got == down
     assert tunnel.ended == {str(Cause.DONE): 2}

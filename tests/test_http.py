@@ -6,7 +6,6 @@ the middle of another answer, nothing after them reads as HTTP any more and the 
 """
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -92,21 +91,6 @@ def status_of(data: bytes, **options: Any) -> int:
     assert peer.ended and not peer.reset
     assert found[0].headers["connection"] == "close"
     return found[0].status
-
-
-def drip(rig: Rig, peer: Peer, data: Callable[[int], bytes], seconds: float, every: float = 0.25) -> float:
-    """Say something again and again until the peer is through; return after how many seconds that was."""
-    start = rig.simulation.now()
-    for number in range(int(seconds / every)):
-        heard = bytes(peer.heard())
-        if peer.ended or peer.reset:
-            rig.heard = heard  # type: ignore[attr-defined]
-            break
-        if heard:
-            rig.first = heard  # type: ignore[attr-defined]
-        peer.say(data(number))
-        rig.run(every)
-    return rig.simulation.now() - start
 
 
 # Answers.
@@ -198,8 +182,13 @@ def test_many_requests_in_one_write_are_answered_in_order(seed: int) -> None:
 
 
 def test_one_request_a_step() -> None:
-    handled: list[int] = []
-    rig = rig_of(lambda request: handled.append(1) or Response(200), limits=Limits(quantum_bytes=1))
+    handled: list[Request] = []
+
+    def handler(request: Request) -> Response:
+        handled.append(request)
+        return Response(200)
+
+    rig = rig_of(handler, limits=Limits(quantum_bytes=1))
     peer = rig.dial()
     peer.say(GET * 100)
     turns: list[int] = []
@@ -364,8 +353,12 @@ def test_idling_after_an_answer_counts_from_the_answer() -> None:
 def test_blank_lines_for_ever_are_idle() -> None:
     rig = rig_of()
     peer = rig.dial()
-    seconds = drip(rig, peer, lambda number: b"\r\n" * (number % 3), 60)
-    assert LIMITS.idle_seconds <= seconds <= LIMITS.idle_seconds + 1
+    start = rig.simulation.now()
+    while not peer.ended:
+        assert peer.heard() == b""
+        peer.say(b"\r\n\r\n")
+        rig.run(0.25)
+    assert LIMITS.idle_seconds <= rig.simulation.now() - start <= LIMITS.idle_seconds + 1
     assert rig.ended == {str(Cause.IDLE_TOO_LONG): 1}
 
 

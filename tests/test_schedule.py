@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from partway.engine import CLOSE, IDLE, Limits, Reactor, Row, Want
-from partway.engine.schedule import AGEING_BYTES_A_TURN, Fair, Ranked, bytes_remaining, schedule_by
+from partway.engine.schedule import AGEING, Fair, Ranked, bytes_remaining, schedule_by
 from partway.engine.simulation import Simulation
 from worlds import SEEDS, Acting, Acts, Rig, echo, script
 
@@ -85,8 +85,9 @@ def test_fair_is_round_robin() -> None:
 
 def test_shortest_serves_the_smallest_first() -> None:
     sizes = [size * 64 * KIB for size in (50, 3, 20, 1, 8)]
-    turns = completions("shortest", sizes)
-    assert sorted(range(5), key=lambda number: turns[number]) == sorted(range(5), key=lambda number: sizes[number])
+    done = completions("shortest", sizes)
+    by_size = [done[number] for number in sorted(range(5), key=lambda number: sizes[number])]
+    assert by_size == sorted(by_size)  # two may end in one turn
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -94,7 +95,7 @@ def test_shortest_has_a_lower_mean_than_fair(seed: int) -> None:
     random = Random(seed)
     sizes = [random.choice([5, 20, 200, 1000]) * KIB for _ in range(60)]
     fair, shortest = fmean(completions("fair", sizes, seed)), fmean(completions("shortest", sizes, seed))
-    assert shortest < 0.85 * fair, f"{shortest:.0f} bytes against {fair:.0f}"
+    assert shortest < 0.7 * fair, f"{shortest:.0f} bytes against {fair:.0f}"
 
 
 def test_the_sum_of_the_work_is_the_same() -> None:
@@ -103,9 +104,9 @@ def test_the_sum_of_the_work_is_the_same() -> None:
 
 
 def test_a_large_one_is_not_starved_by_endless_small_ones() -> None:
-    """A row that is r bytes worse than the newcomers waits at most r / AGEING_BYTES_A_TURN turns for them."""
-    size = 10 * AGEING_BYTES_A_TURN
-    limits = Limits(turn_bytes=4000, quantum_bytes=4000, step_bytes=1, rows_a_turn=10_000)
+    """A row that is r bytes worse than the newcomers waits at most until r / AGEING bytes have gone to them."""
+    size, quantum = 20_000, 4000
+    limits = Limits(turn_bytes=quantum, quantum_bytes=quantum, step_bytes=1, rows_a_turn=10_000)
     options: dict[str, Any] = {"capacity_bytes": 1 << 24, "delay_seconds": (0.0, 0.0)}
     rig = Rig(Sized, schedule="shortest", limits=limits, **options)
     large, *small = rig.dials(60)
@@ -115,15 +116,14 @@ def test_a_large_one_is_not_starved_by_endless_small_ones() -> None:
         client.say(b"1000\n")
     rig.travel()
     row = next(row for row in rig.rows if row.peer == large.where)
-    for _ in range(11 + 59):
+    waits = sum(range(quantum, size + quantum, quantum)) / AGEING  # after each quantum it is that much less worse
+    while row.sent < size:
+        assert rig.reactor.table.queue_sent <= waits + size + 60 * 1000, f"only {row.sent} bytes of the large answer"
         rig.reactor.step(0)
-        if row.sent:
-            break
         for client in small:
             if client.heard():
                 client.say(b"1000\n")
         rig.travel()
-    assert row.sent, "nothing of the large answer was sent"
 
 
 def test_a_function_of_the_user_decides() -> None:
