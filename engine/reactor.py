@@ -138,7 +138,7 @@ class Reactor:
         events = table.poller.ready(self._wait(timeout), table.limits.rows_a_turn)
         table.now = self.platform.now()
         table.totals.turns += 1
-        self._serve(events, table.by_descriptor, self._open_door)
+        self._serve(events, table.by_descriptor, table.now, self._open_door)
         if table.queue:
             self._run_queue()
         if table.timers.due(table.now):
@@ -163,7 +163,7 @@ class Reactor:
         if door is not None:  # else it was closed earlier in this turn
             door.ready(mask)
 
-    def _line_up(self, events: Events, rows: Mapping[int, Row], other: Callable[[int, int], None]) -> None:
+    def _line_up(self, events: Events, rows: Mapping[int, Row], now: float, other: Callable[[int, int], None]) -> None:
         """Let ready rows wait for their turn in the queue, with what the poller has told of them."""
         for descriptor, mask in events:
             row = rows.get(descriptor)
@@ -184,9 +184,9 @@ class Reactor:
             row = queue.pop()
             sent = row.sent
             run(row)
-            sent = row.sent - sent
-            self.table.queue_sent += sent
-            room -= sent
+            work = row.sent - sent + row.limits.step_bytes  # a row that sends nothing does not stay at the front
+            self.table.queue_work += work
+            room -= work
             if room <= 0:
                 break
 

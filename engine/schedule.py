@@ -2,7 +2,7 @@
 
 A policy sees every row with work in hand, which no server built on stacks can offer. `Fair` is round robin, and ready
 rows are served as the poller names them, without a queue. `Ranked` takes the lowest rank first, for which all ready
-rows go through the queue. A sixteenth of what has been sent meanwhile counts against whoever comes later, so nobody
+rows go through the queue. A sixteenth of what has been done meanwhile counts against whoever comes later, so nobody
 starves: a row that is r bytes worse than all newcomers waits at most until 16 r bytes have gone to them.
 """
 
@@ -26,8 +26,8 @@ class Schedule(Protocol):
     inline: bool
     """True where a ready row may be served at once, without passing through the queue."""
 
-    def push(self, row: Row, sent: int) -> None:
-        """Add a row, when so many bytes have been sent from the queue in all."""
+    def push(self, row: Row, work: int) -> None:
+        """Add a row, when so much has been done for rows from the queue in all, in bytes."""
         ...
 
     def pop(self) -> Row:
@@ -46,7 +46,7 @@ class Fair:
     def __init__(self) -> None:
         self._rows: deque[Row] = deque()
 
-    def push(self, row: Row, sent: int) -> None:
+    def push(self, row: Row, work: int) -> None:
         """Add a row at the end."""
         self._rows.append(row)
 
@@ -68,9 +68,9 @@ class Ranked:
         self._rank = rank
         self._heap: list[tuple[float, int, Row]] = []
 
-    def push(self, row: Row, sent: int) -> None:
+    def push(self, row: Row, work: int) -> None:
         """Add a row by its rank now. Rows of one rank go by their keys, oldest first."""
-        heappush(self._heap, (self._rank(row) + sent * AGEING, row.key, row))
+        heappush(self._heap, (self._rank(row) + work * AGEING, row.key, row))
 
     def pop(self) -> Row:
         """Take out the lowest."""

@@ -58,7 +58,7 @@ from .timers import NEVER
 _BLOCKED = -(1 << 62)  # in place of the room that is left: the kernel takes no more, or the row has ended
 
 
-def serve(events: Events, rows: Mapping[int, Row], other: Callable[[int, int], None]) -> None:
+def serve(events: Events, rows: Mapping[int, Row], now: float, other: Callable[[int, int], None]) -> None:
     """Act on (descriptor, mask) pairs: receive, feed, and step each row until it rests. The heart of the engine.
 
     A mask of 0 means that the row was woken or is left over. A visit ends when the machine rests, its output blocks or
@@ -77,8 +77,6 @@ def serve(events: Events, rows: Mapping[int, Row], other: Callable[[int, int], N
         machine = row.machine
         limits = row.limits
         room = limits.quantum_bytes
-        active = 0  # true once something was sent
-        renewed = False  # true once a request has ended
         try:
             if mask:
                 if state != IDLE_STATE and state != READING and not _receives(row):
@@ -97,13 +95,10 @@ def serve(events: Events, rows: Mapping[int, Row], other: Callable[[int, int], N
                         state = CLOSED  # to this visit: a wish to read will not leave the row as it is
                     machine.feed(data)
             elif row.output is not None:
-                active = True
                 room = _flush(row, room)
             while room > 0:
                 want = machine.step()
                 if want is IDLE and state == IDLE_STATE:
-                    if active:
-                        row.active_at = row.table.now
                     row.until = NEVER
                     break
                 if type(want) is bytes and (size := len(want)) <= room:
@@ -112,17 +107,18 @@ def serve(events: Events, rows: Mapping[int, Row], other: Callable[[int, int], N
                     except OSError as error:
                         lost(row, error)
                         sent = 0
-                    row.sent += sent
-                    active = active or sent
+                    if sent:
+                        row.sent += sent
+                        row.active_at = now
                     room = room - size - limits.step_bytes if sent == size else _cut_short(row, want, sent)
                 elif want is NEXT:
                     if row.state == CLOSED:
                         break  # by its own machine: it isn't stepped any more
                     row.requests += 1
-                    active = renewed = True
+                    row.active_at = now
                     room -= limits.request_bytes
                 elif isinstance(want, _OUTPUT):
-                    active = _keep(row, want) or active
+                    _keep(row, want)
                     room = _flush(row, room)
                 elif want is HALF_CLOSE or isinstance(want, Become):
                     machine = _change(row, want)
@@ -130,17 +126,17 @@ def serve(events: Events, rows: Mapping[int, Row], other: Callable[[int, int], N
                     state = row.state
                     room -= limits.step_bytes
                 else:
-                    _rest(row, want, active > 0, renewed)
+                    _rest(row, want)
                     break
             else:
-                _stop(row, room, active > 0, renewed)
+                _stop(row, room)
         except Exception as error:
             failed(row, error)
 
 
 def visit(row: Row) -> None:
     """Step a row that nobody has told anything of, until it rests."""
-    serve(((row.descriptor, 0),), row.table.by_descriptor, _nobody)
+    serve(((row.descriptor, 0),), row.table.by_descriptor, row.table.now, _nobody)
 
 
 def run(row: Row) -> None:
@@ -148,7 +144,7 @@ def run(row: Row) -> None:
     row.queued = False
     mask, row.pending = row.pending, 0
     if row.state < LINGERING or (row.state == LINGERING and mask):
-        serve(((row.descriptor, mask),), row.table.by_descriptor, _nobody)
+        serve(((row.descriptor, mask),), row.table.by_descriptor, row.table.now, _nobody)
 
 
 def _ready_otherwise(row: Row, mask: int) -> None:
@@ -172,8 +168,8 @@ def _ready_otherwise(row: Row, mask: int) -> None:
 _OUTPUT = (bytes, bytearray, memoryview, tuple, File)
 
 
-def _keep(row: Row, want: Piece | tuple[Piece, ...] | File) -> bool:
-    """Put what is to be sent into the row. Returns False where that is nothing: then it only means "step again"."""
+def _keep(row: Row, want: Piece | tuple[Piece, ...] | File) -> None:
+    """Put what is to be sent into the row, if it is anything: else it only means "step again"."""
     if isinstance(want, File):
         row.output = want if want.count else None
     elif isinstance(want, tuple):
@@ -183,7 +179,6 @@ def _keep(row: Row, want: Piece | tuple[Piece, ...] | File) -> bool:
     elif len(want):
         row.output = flat(want)
         hold(row, len(row.output))
-    return row.output is not None
 
 
 def _has_file(row: Row, output: File) -> bool:
@@ -236,6 +231,7 @@ def _flush(row: Row, room: int) -> int:
         return _BLOCKED
     row.output = left
     row.sent += sent
+    row.active_at = row.table.now
     if not isinstance(output, File):
         hold(row, -sent)
     if sent < tried:
@@ -243,32 +239,28 @@ def _flush(row: Row, room: int) -> int:
     return max(0, room - sent - row.limits.step_bytes) if left is None else 0
 
 
-def _stop(row: Row, room: int, active: bool, renewed: bool) -> None:
+def _stop(row: Row, room: int) -> None:
     """Let a row rest whose output the kernel does not take, or put one that has used up its quantum on the queue."""
     if row.state == CLOSED:
         return
-    if active:
-        row.active_at = row.table.now
     if room == _BLOCKED:
-        _settle(row, BLOCKED, NEVER, renewed)
+        _settle(row, BLOCKED, NEVER)
     elif not row.queued:
         advance(row, QUEUED)
         row.table.enqueue(row)
 
 
-def _rest(row: Row, want: Want, active: bool, renewed: bool) -> None:
+def _rest(row: Row, want: Want) -> None:
     """Carry out a want after which the machine is not stepped at once."""
     now = row.table.now
-    if active or renewed:
-        row.active_at = now
     if want is CLOSE:
         close(row, Reason(Cause.DONE))
     elif want is ABORT:
         row.table.doom(row, Reason(Cause.ABORTED), reset=True)
     elif want is PARK:
-        _settle(row, WANTS_WAITING, NEVER, renewed)
+        _settle(row, WANTS_WAITING, NEVER)
     elif isinstance(want, Wait):
-        _settle(row, WANTS_WAITING, now + want.seconds, renewed)
+        _settle(row, WANTS_WAITING, now + want.seconds)
     elif want is IDLE or want is READ or want is OPENING or isinstance(want, (Idle, Read)):
         idle = want is IDLE or isinstance(want, Idle)
         if row.end_fed:
@@ -277,22 +269,23 @@ def _rest(row: Row, want: Want, active: bool, renewed: bool) -> None:
             close(row, Reason(Cause.DRAINED))
         else:
             event = WANTS_IDLE if idle else WANTS_OPENING if want is OPENING else WANTS_READING
-            _settle(row, event, now + want.seconds if isinstance(want, (Idle, Read)) else NEVER, renewed)
+            _settle(row, event, now + want.seconds if isinstance(want, (Idle, Read)) else NEVER)
     else:
         raise TypeError(f"{type(row.machine).__name__}.step() returned {want!r}, which is no want")
 
 
-def _settle(row: Row, event: int, until: float, renewed: bool) -> None:
+def _settle(row: Row, event: int, until: float) -> None:
     """Come to rest: the one place where a machine's row changes its state, and with it deadline and interest.
 
-    A phase's clock starts when its state begins or a request has ended (`renewed`), and at each wait; never because
+    A phase's clock starts when its state begins or a request has ended meanwhile, and at each wait; never because
     bytes came, or because the row was on the run queue meanwhile.
     """
     table = row.table
     advance(row, event)
     state = row.state
-    if state != row.phase or renewed or state == WAITING:
+    if state != row.phase or row.requests != row.requests_then or state == WAITING:
         row.phase = state
+        row.requests_then = row.requests
         row.since = table.now
         row.mark = row.sent if state == WRITING else row.received
     row.until = until

@@ -75,7 +75,7 @@ class Table:
         self.calls: dict[int, tuple[float, Callable[[], None]]] = {}  # what the program has scheduled, and for when
         self.doomed: list[tuple[Row, Channel, bool]] = []
         self.held = 0
-        self.queue_sent = 0  # bytes that have gone to rows from the run queue, ever
+        self.queue_work = 0  # bytes that have gone to rows from the run queue, and what their visits count for, ever
         self.draining = False
         self.totals = Totals()
         self.on_room: list[Callable[[], None]] = []  # called once when a full table has room again
@@ -129,7 +129,7 @@ class Table:
         """Put a row on the run queue in the state that it has."""
         row.queued = True
         try:
-            self.queue.push(row, self.queue_sent)
+            self.queue.push(row, self.queue_work)
         except Exception as error:  # `remaining()` or the user's rank: code that is not ours
             self.tell("machine error", f"rank of {type(row.machine).__name__}: {trace(error)}", row)
             self.doom(row, Reason(Cause.MACHINE_ERROR, f"rank: {error!r}"), reset=True)
