@@ -5,15 +5,13 @@ a number for it, then `feed`, `end` and `lost` as things happen, steps the react
 and bytes cross any boundary; objects don't. A number is never reused.
 """
 
-from collections import deque
 from collections.abc import Callable
-from errno import EAGAIN, EOPNOTSUPP
-from os import strerror
+from errno import EOPNOTSUPP
 from random import Random
 from typing import NoReturn
 
-from .memory import End, MemoryPoller, MemoryStreams, end_of
-from .platform import READABLE, Address, Channel, Where, parse_address
+from .memory import End, MemoryListening, MemoryPoller, MemoryStreams, end_of
+from .platform import Address, Channel, Where, parse_address
 
 CAPACITY_BYTES = 64 * 1024
 
@@ -149,34 +147,16 @@ class Host(MemoryStreams):
             self.poller.touch(end.descriptor)
 
 
-class _HostListening:
+class _HostListening(MemoryListening):
     """Where the host's connections wait to be admitted."""
 
     def __init__(self, host: Host, address: Address, descriptor: int) -> None:
+        super().__init__(address, descriptor)
         self._host = host
-        self.address = address
-        self.descriptor = descriptor
-        self.waiting: deque[End] = deque()
-
-    def readiness(self) -> int:
-        return READABLE if self.waiting else 0
-
-    def fileno(self) -> int:
-        return self.descriptor
-
-    def accept(self) -> tuple[Channel, Where]:
-        if not self.waiting:
-            raise BlockingIOError(EAGAIN, strerror(EAGAIN))
-        end = self.waiting.popleft()
-        return end, end.peer
-
-    def where(self) -> Address:
-        return self.address
 
     def close(self) -> None:
         del self._host._listening[self.address]
-        for end in self.waiting:
-            end.abort()
+        super().close()
 
 
 def _now(end: End, what: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ from os import pread, strerror
 from typing import Protocol, cast
 
 from .machine import HasDescriptor, Piece
-from .platform import BROKEN, FAILED, HUNG_UP, PEER_ENDED, READABLE, WRITABLE, Channel, Events, Where
+from .platform import BROKEN, FAILED, HUNG_UP, PEER_ENDED, READABLE, WRITABLE, Address, Channel, Events, Where
 
 Carry = Callable[["End", Callable[[], None]], None]
 """Has something happen at the far side of this end, now or later, in the order of the calls for that end."""
@@ -170,6 +170,39 @@ class End:
     def room_came(self) -> None:
         """The other side has read."""
         self._changed(self)
+
+
+class MemoryListening:
+    """A place at which ends wait to be accepted."""
+
+    def __init__(self, address: Address, descriptor: int) -> None:
+        self.address = address
+        self.descriptor = descriptor
+        self.waiting: deque[End] = deque()
+
+    def readiness(self) -> int:
+        """Readable while somebody waits."""
+        return READABLE if self.waiting else 0
+
+    def fileno(self) -> int:
+        """Return its descriptor."""
+        return self.descriptor
+
+    def accept(self) -> tuple[Channel, Where]:
+        """Return the next connection. Raises BlockingIOError where nobody waits."""
+        if not self.waiting:
+            raise BlockingIOError(EAGAIN, strerror(EAGAIN))
+        end = self.waiting.popleft()
+        return end, end.peer
+
+    def where(self) -> Address:
+        """Return the address that it has."""
+        return self.address
+
+    def close(self) -> None:
+        """Stop listening, and reset those who wait."""
+        for end in self.waiting:
+            end.abort()
 
 
 class Pollable(Protocol):

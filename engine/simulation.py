@@ -15,14 +15,14 @@ Public, so that users test their own machines with it:
 
 from collections import deque
 from collections.abc import Callable
-from errno import EADDRINUSE, EAGAIN, ECONNREFUSED, EMFILE
+from errno import EADDRINUSE, ECONNREFUSED, EMFILE
 from heapq import heappop, heappush
 from os import strerror
 from random import Random
 from typing import TYPE_CHECKING
 
-from .memory import End, MemoryPoller, MemoryStreams, end_of
-from .platform import READABLE, Address, Channel, Where, parse_address
+from .memory import End, MemoryListening, MemoryPoller, MemoryStreams, end_of
+from .platform import Address, Channel, Where, parse_address
 
 if TYPE_CHECKING:
     from .reactor import Reactor
@@ -217,50 +217,34 @@ class Simulation(MemoryStreams):
         return self._used - 2 - len(self._free)
 
 
-class SimulatedListening:
+class SimulatedListening(MemoryListening):
     """A place at which simulated connections arrive."""
 
     def __init__(self, simulation: Simulation, address: Address, backlog: int, descriptor: int) -> None:
+        super().__init__(address, descriptor)
         self._simulation = simulation
-        self._address = address
         self.backlog = backlog
-        self.descriptor = descriptor
-        self.waiting: deque[End] = deque()
         self.failures: deque[int] = deque()  # error numbers that the next calls of accept raise
         simulation.poller.pollables[descriptor] = self
 
-    def readiness(self) -> int:
-        """Readable while somebody waits."""
-        return READABLE if self.waiting else 0
-
-    def fileno(self) -> int:
-        """Return its descriptor."""
-        return self.descriptor
-
     def accept(self) -> tuple[Channel, Where]:
-        """Return the next connection. Raises OSError as the kernel does."""
-        if not self.waiting:
-            raise BlockingIOError(EAGAIN, strerror(EAGAIN))
-        if self.failures:
+        """Return the next connection, with a descriptor. Raises OSError as the kernel does."""
+        if self.waiting and self.failures:
             error = self.failures.popleft()
             raise OSError(error, strerror(error))
         simulation = self._simulation
-        descriptor = simulation._take_descriptor()
-        end = self.waiting.popleft()
+        descriptor = simulation._take_descriptor() if self.waiting else -1
+        channel, peer = super().accept()
+        end = end_of(channel)
         end.descriptor = descriptor
         simulation.poller.pollables[descriptor] = end
-        return end, end.peer
-
-    def where(self) -> Address:
-        """Return the address that it has."""
-        return self._address
+        return end, peer
 
     def close(self) -> None:
-        """Stop listening, and reset those who wait."""
-        del self._simulation._listening[self._address]
+        """Stop listening, and free the descriptor."""
+        del self._simulation._listening[self.address]
         self._simulation._give_descriptor(self.descriptor)
-        for end in self.waiting:
-            end.abort()
+        super().close()
 
 
 class Peer:

@@ -94,9 +94,10 @@ def serve(events: Events, rows: Mapping[int, Row], now: float, other: Callable[[
                         row.end_fed = row.peer_ended = True
                         state = CLOSED  # to this visit: a wish to read will not leave the row as it is
                     machine.feed(data)
-            elif row.output is not None:
-                room = _flush(row, room)
-            while room > 0:
+            elif row.output is not None and (room := _flush(row, room)) <= 0:
+                _stop(row, room)
+                continue
+            while True:
                 want = machine.step()
                 if want is IDLE and state == IDLE_STATE:
                     row.until = NEVER
@@ -110,7 +111,12 @@ def serve(events: Events, rows: Mapping[int, Row], now: float, other: Callable[[
                     if sent:
                         row.sent += sent
                         row.active_at = now
-                    room = room - size - limits.step_bytes if sent == size else _cut_short(row, want, sent)
+                    if sent == size:
+                        room -= size + limits.step_bytes
+                        if room > 0:  # asked here and not by `while`: only a near jump's comparison is specialised
+                            continue
+                    else:
+                        room = _cut_short(row, want, sent)
                 elif want is NEXT:
                     if row.state == CLOSED:
                         break  # by its own machine: it isn't stepped any more
@@ -128,8 +134,9 @@ def serve(events: Events, rows: Mapping[int, Row], now: float, other: Callable[[
                 else:
                     _rest(row, want)
                     break
-            else:
-                _stop(row, room)
+                if room <= 0:
+                    _stop(row, room)
+                    break
         except Exception as error:
             failed(row, error)
 

@@ -304,3 +304,18 @@ def test_a_closed_room_is_empty() -> None:
     party = Party("ann", "bob")
     party.rig.reactor.close()
     assert party.room.members == {}
+
+
+def test_many_who_leave_at_once_wake_nobody_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand departures in one turn are a thousand messages, but for each who stays it is one wake."""
+    party = Party(*(f"guest{number}" for number in range(100)), seed=1)
+    woken: list[int] = []
+    wake = Row.wake
+
+    def counted(row: Row) -> None:
+        woken.append(row.key)
+        wake(row)
+
+    monkeypatch.setattr(Row, "wake", counted)
+    party.rig.reactor.close()
+    assert len(woken) <= 100, f"{len(woken)} wakes for 100 members"

@@ -5,6 +5,7 @@ it, neither from a table of known tricks nor from random mixes of their parts. W
 trusted either: links lead out or in circles, a FIFO would wait for ever, and a file's name can be HTML.
 """
 
+import errno
 import os
 import re
 import socket
@@ -535,3 +536,17 @@ def test_every_link_of_every_page(site: Site) -> None:
             ]
     names = {unquote_to_bytes(target).decode() for target in seen}
     assert {"/p/q/r/s.txt", "/p/é/ü.txt", "/p/a b/c d", "/a.txt", "/sub/b.txt"} <= names
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_no_descriptor_for_a_file_is_not_the_files_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    folder = Folder(str(tmp_path))
+
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(number, "none left")
+
+    monkeypatch.setattr("partway.protocols.open_file.os.open", fail)
+    assert Answer(folder, "/a.txt").status == 503

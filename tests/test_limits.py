@@ -131,6 +131,24 @@ def test_rows_max_keeps_a_crowd_at_the_door(seed: int) -> None:
     assert all(client.heard() == b"x" for client in clients if client not in inside)
 
 
+def test_a_full_table_is_told_once_until_all_are_in() -> None:
+    """With a crowd at the door each departure lets one in and fills the table again: that is no news."""
+    rig = Rig(Acts(echo), limits=Limits(rows_max=3))
+    waiting = rig.dials(10)
+    for client in waiting:
+        client.say(b"x")
+    while waiting:
+        rig.run(0.1)
+        inside = next(client for client in waiting if client.heard() == b"x")
+        inside.close()
+        waiting.remove(inside)
+    assert rig.kinds() == ["table full"]
+    rig.run(0.1)
+    rig.dials(4)
+    rig.run(0.1)
+    assert rig.kinds() == ["table full", "table full"]
+
+
 def test_rows_max_is_the_platforms_where_it_is_0() -> None:
     rig = Rig(Acts(echo), limits=Limits(rows_max=0), descriptors=77)
     assert rig.reactor.totals().rows_max == 77
