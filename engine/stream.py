@@ -118,8 +118,6 @@ def serve(events: Events, rows: Mapping[int, Row], now: float, other: Callable[[
                     else:
                         room = _cut_short(row, want, sent)
                 elif want is NEXT:
-                    if row.state == CLOSED:
-                        break  # by its own machine: it isn't stepped any more
                     row.requests += 1
                     row.active_at = now
                     room -= limits.request_bytes
@@ -134,7 +132,7 @@ def serve(events: Events, rows: Mapping[int, Row], now: float, other: Callable[[
                 else:
                     _rest(row, want)
                     break
-                if room <= 0:
+                if room <= 0 or row.state == CLOSED:  # by its own machine, in this step
                     _stop(row, room)
                     break
         except Exception as error:
