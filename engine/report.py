@@ -61,7 +61,7 @@ def report_row(row: Row) -> RowReport:
         peer=printable(show_where(row.peer)),
         state=STATES[row.state],
         age=now - row.born,
-        since=now - row.since,
+        since=now - (row.since if row.paused_at == NEVER else row.paused_at),
         deadline_in=None if due == NEVER else due - now,
         requests=row.requests,
         received=row.received,

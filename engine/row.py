@@ -127,6 +127,7 @@ class Row(_Hot):
         "listener",
         "mark",
         "mask",
+        "paused_at",
         "peer",
         "peer_ended",
         "pending",
@@ -149,7 +150,7 @@ class Row(_Hot):
         self.limits = limits
         self.machine = GONE
         self.state = OPENING
-        self.phase = OPENING  # the state whose deadline runs: being on the run queue does not start it afresh
+        self.phase = OPENING  # the state whose deadline runs: neither the run queue nor a wait starts it afresh
         self.mask = 0  # what the poller has been asked for
         self.pending = 0  # what the poller has told and nobody has acted on yet
         self.output = None  # what is left of a want that was cut short
@@ -160,6 +161,7 @@ class Row(_Hot):
         self.held = 0  # bytes buffered for this row; only buffers.py changes it
         self.born = self.active_at = self.since = table.now
         self.mark = 0  # the count of bytes at `since`, for the rate
+        self.paused_at = NEVER  # when the wait began that the phase's clock stands still for
         self.until = NEVER  # when the machine wants to be stepped in any case
         self.alarm = NEVER  # when the timers will look at this row
         self.queued = False
@@ -244,7 +246,7 @@ def deadline(row: Row) -> float:
     if state == OPENING:
         return row.since + limits.opening_seconds
     if state == WAITING and row.until == NEVER:
-        return row.since + limits.waiting_seconds
+        return row.paused_at + limits.waiting_seconds
     if state == LINGERING:
         return row.since + limits.linger_seconds
     return NEVER

@@ -282,16 +282,21 @@ def _rest(row: Row, want: Want) -> None:
 def _settle(row: Row, event: int, until: float) -> None:
     """Come to rest: the one place where a machine's row changes its state, and with it deadline and interest.
 
-    A phase's clock starts when its state begins or a request has ended meanwhile, and at each wait; never because
-    bytes came, or because the row was on the run queue meanwhile.
+    A phase's clock starts when its state begins or a request has ended meanwhile, and stands still while the machine
+    waits; it never starts because bytes came, or because the row was on the run queue meanwhile.
     """
     table = row.table
     advance(row, event)
-    state = row.state
-    if state != row.phase or row.requests != row.requests_then or state == WAITING:
+    state, now = row.state, table.now
+    if row.paused_at != NEVER:
+        row.since += now - row.paused_at
+        row.paused_at = NEVER
+    if state == WAITING:
+        row.paused_at = now
+    elif state != row.phase or row.requests != row.requests_then:
         row.phase = state
         row.requests_then = row.requests
-        row.since = table.now
+        row.since = now
         row.mark = row.sent if state == WRITING else row.received
     row.until = until
     table.ask(row)

@@ -110,6 +110,22 @@ def test_for_ever_is_a_time_too(name: str) -> None:
 # The table.
 
 
+class Pondering:
+    """Waits a little after each piece, and reads on."""
+
+    def __init__(self, row: Row) -> None:
+        self.pieces = 0
+
+    def feed(self, data: bytes) -> None:
+        self.pieces += 1
+
+    def step(self) -> Want:
+        if self.pieces:
+            self.pieces = 0
+            return Wait(0.2)
+        return READ
+
+
 def test_rows_max_keeps_a_crowd_at_the_door(seed: int) -> None:
     rig = Rig(Acts(echo), limits=Limits(rows_max=3), seed=seed)
     clients = rig.dials(5)
@@ -546,6 +562,17 @@ def test_request_seconds_are_not_stretched_by_timed_reads() -> None:
     rig.dial()
     rig.run(11)
     assert rig.states in (["LINGERING"], []), "a machine that reads for no time at all escapes request_seconds"
+
+
+def test_request_seconds_stand_still_while_a_machine_waits_and_no_longer(seed: int) -> None:
+    """A machine that waits once a piece must not keep a dripping peer alive; nor may a wait be held against a peer."""
+    rig = Rig(Pondering, limits=Limits(request_seconds=10, rate_min=100), seed=seed)
+    drip, honest = rig.dials(2)
+    every(rig, 0.5, 200, lambda: drip.say(b"x"))
+    every(rig, 0.5, 200, lambda: honest.say(b"x" * 400))
+    rig.run(40)
+    assert rig.ended == {str(Cause.REQUEST_TOO_SLOW): 1}
+    assert [row.peer for row in rig.rows] == [honest.where]
 
 
 def test_idle_seconds_are_not_moved_by_blank_input(seed: int) -> None:

@@ -151,7 +151,7 @@ DEADLINES = {
 @pytest.mark.parametrize("state", range(len(STATES)), ids=STATES)
 def test_deadline_by_state(row: Row, state: int) -> None:
     row.state = state
-    row.since = row.active_at = 50.0
+    row.since = row.active_at = row.paused_at = 50.0
     name = DEADLINES.get(state)
     assert deadline(row) == (50.0 + getattr(row.limits, name) if name else NEVER)
 
@@ -302,7 +302,7 @@ def test_a_failure_that_is_told_alone_ends_a_blocked_row() -> None:
     (row,) = rig.rows
     client.abort()
     rig.travel()
-    serve([(row.descriptor, FAILED)], rig.reactor.table.by_descriptor, lambda descriptor, mask: None)
+    serve([(row.descriptor, FAILED)], rig.reactor.table.by_descriptor, row.now, lambda descriptor, mask: None)
     assert row.reason is not None
     assert row.reason.cause is Cause.PEER_LOST
 
