@@ -67,6 +67,7 @@ def serve(events: Events, rows: Mapping[int, Row], now: float, other: Callable[[
     This is the hot path, one function because a call costs as much as ten of its lines: an idle row that answers and is
     idle again changes nothing but its counts.
     """
+    idle, idle_state, never = IDLE, IDLE_STATE, NEVER  # a local name costs a third of a global one
     for descriptor, mask in events:
         try:
             row = rows[descriptor]
@@ -79,7 +80,7 @@ def serve(events: Events, rows: Mapping[int, Row], now: float, other: Callable[[
         room = limits.quantum_bytes
         try:
             if mask:
-                if state != IDLE_STATE and state != READING and not _receives(row):
+                if state != idle_state and state != READING and not _receives(row):
                     _ready_otherwise(row, mask)
                     continue
                 try:
@@ -99,8 +100,8 @@ def serve(events: Events, rows: Mapping[int, Row], now: float, other: Callable[[
                 continue
             while True:
                 want = machine.step()
-                if want is IDLE and state == IDLE_STATE:
-                    row.until = NEVER
+                if want is idle and state == idle_state:
+                    row.until = never
                     break
                 if type(want) is bytes and (size := len(want)) <= room:
                     try:
@@ -126,8 +127,7 @@ def serve(events: Events, rows: Mapping[int, Row], now: float, other: Callable[[
                     room = _flush(row, room)
                 elif want is HALF_CLOSE or isinstance(want, Become):
                     machine = _change(row, want)
-                    limits = row.limits
-                    state = row.state
+                    limits, state = row.limits, row.state
                     room -= limits.step_bytes
                 else:
                     _rest(row, want)
