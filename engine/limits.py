@@ -33,7 +33,7 @@ class Limits:
     turn_bytes: int = 256 * KIB  # sent from the run queue in one turn (without it `shortest` has twice the mean)
 
     # One visit to one row.
-    receive_bytes: int = 16 * KIB  # one read; 64 KiB costs an echo 3 % more, 4 KiB no less
+    receive_bytes: int = 16 * KIB  # one read; 64 KiB seemed to cost an echo up to 3 % more, 4 KiB no less
     quantum_bytes: int = 256 * KIB  # sent before another row has its chance
     step_bytes: int = 2 * KIB  # what a step counts for besides: a machine that never rests is a guest like others
     request_bytes: int = 16 * KIB  # what a request counts for: 16 pipelined ones, then another row has its chance
