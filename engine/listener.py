@@ -134,6 +134,7 @@ def admit(
         table.tell("machine error", f"factory of {name}: {trace(error)}", row)
         table.doom(row, Reason(Cause.MACHINE_ERROR, f"factory: {error!r}"), reset=True)
         return row
+    row.intake = row.limits.receive_short_bytes  # the machine may have given it other limits
     if connecting:
         table.ask(row)
         table.arm(row)

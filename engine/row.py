@@ -93,10 +93,23 @@ class _Hot:
     cost an echo one to two per cent, which is about what two runs differ by.
     """
 
-    __slots__ = ("active_at", "channel", "limits", "machine", "output", "received", "sent", "state", "table", "until")
+    __slots__ = (
+        "active_at",
+        "channel",
+        "intake",
+        "limits",
+        "machine",
+        "output",
+        "received",
+        "sent",
+        "state",
+        "table",
+        "until",
+    )
 
     active_at: float
     channel: Channel
+    intake: int
     limits: Limits
     machine: Machine
     output: memoryview | list[Piece] | File | None
@@ -154,6 +167,7 @@ class Row(_Hot):
         self.mask = 0  # what the poller has been asked for
         self.pending = 0  # what the poller has told and nobody has acted on yet
         self.output = None  # what is left of a want that was cut short
+        self.intake = limits.receive_short_bytes  # what one read asks for, until the peer has filled it
         self.received = 0
         self.sent = 0
         self.requests = 0

@@ -74,9 +74,7 @@ def serve(events: Events, rows: Mapping[int, Row], now: float, other: Callable[[
         except KeyError:
             other(descriptor, mask)
             continue
-        state = row.state
-        machine = row.machine
-        limits = row.limits
+        state, machine, limits = row.state, row.machine, row.limits
         room = limits.quantum_bytes
         try:
             if mask:
@@ -84,13 +82,15 @@ def serve(events: Events, rows: Mapping[int, Row], now: float, other: Callable[[
                     _ready_otherwise(row, mask)
                     continue
                 try:
-                    data = row.channel.recv(limits.receive_bytes)
+                    data = row.channel.recv(row.intake)
                 except OSError as error:
                     if lost(row, error):
                         continue  # else the poller was wrong; a wake may have come with it, so it is stepped
                 else:
                     if data:
-                        row.received += len(data)
+                        row.received += (size := len(data))
+                        if size >= row.intake:
+                            row.intake = limits.receive_bytes
                     else:
                         row.end_fed = row.peer_ended = True
                         state = CLOSED  # to this visit: a wish to read will not leave the row as it is
@@ -123,8 +123,7 @@ def serve(events: Events, rows: Mapping[int, Row], now: float, other: Callable[[
                     row.active_at = now
                     room -= limits.request_bytes
                 elif isinstance(want, _OUTPUT):
-                    _keep(row, want)
-                    room = _flush(row, room)
+                    room = _send(row, want, room)
                 elif want is HALF_CLOSE or isinstance(want, Become):
                     machine = _change(row, want)
                     limits, state = row.limits, row.state
@@ -184,6 +183,12 @@ def _keep(row: Row, want: Piece | tuple[Piece, ...] | File) -> None:
     elif len(want):
         row.output = flat(want)
         hold(row, len(row.output))
+
+
+def _send(row: Row, want: Piece | tuple[Piece, ...] | File, room: int) -> int:
+    """Send what is no plain bytes, or too much for a visit. Returns what `_flush` does."""
+    _keep(row, want)
+    return _flush(row, room)
 
 
 def _has_file(row: Row, output: File) -> bool:
@@ -320,6 +325,7 @@ def _change(row: Row, want: Want) -> Machine:
     row.machine = machine
     if want.limits is not None:
         row.limits = want.limits
+        row.intake = want.limits.receive_bytes
     advance(row, BECAME)
     row.phase = OPENING_STATE
     row.since = row.table.now

@@ -7,7 +7,7 @@ no time, and each test says what the limit is for: somebody who does harm withou
 import math
 import re
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from partway.engine import (
     OPENING,
     PARK,
     READ,
+    Become,
     Cause,
     Idle,
     Limits,
@@ -88,6 +89,8 @@ def test_counts_are_whole_numbers(name: str) -> None:
 def test_limits_that_contradict_each_other() -> None:
     with pytest.raises(ValueError, match="accept_pause_seconds"):
         Limits(accept_pause_seconds=2.0, accept_pause_seconds_max=1.0)
+    with pytest.raises(ValueError, match="receive_short_bytes"):
+        Limits(receive_bytes=100, receive_short_bytes=101)
     with pytest.raises(ValueError, match="line_bytes"):
         Limits(line_bytes=1000, head_bytes=999)
 
@@ -348,6 +351,42 @@ def test_receive_bytes() -> None:
     rig.run(1.0)
     assert max(sizes) == 1000
     assert sum(sizes) == 5500
+
+
+def test_receive_short_bytes_until_a_read_was_full() -> None:
+    sizes: list[int] = []
+
+    def act(machine: Acting) -> Want:
+        if data := machine.take():
+            sizes.append(len(data))
+        return READ
+
+    rig = Rig(Acts(act), limits=Limits(receive_bytes=1000, receive_short_bytes=100))
+    client = rig.dial()
+    for size in (99, 250, 1200):
+        client.say(b"x" * size)
+        rig.run(1.0)
+    assert sizes == [99, 100, 150, 1000, 200]
+
+
+def test_receive_bytes_of_the_limits_that_a_machine_became_with() -> None:
+    sizes: list[int] = []
+    limits = Limits(receive_bytes=1000, receive_short_bytes=100)
+
+    def act(machine: Acting) -> Want:
+        sizes.append(len(machine.take()))
+        return READ
+
+    def change(machine: Acting) -> Want:
+        if not machine.data:
+            return READ
+        return Become(Acting(machine.row, act), machine.take(), replace(limits, receive_bytes=300))
+
+    rig = Rig(Acts(change), limits=limits)
+    rig.dial().say(b"x" * 2000)
+    rig.run(1.0)
+    assert max(sizes) == 300
+    assert sum(sizes) == 2000
 
 
 def test_quantum_bytes_lets_another_have_its_chance(seed: int) -> None:
