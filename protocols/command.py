@@ -182,8 +182,7 @@ def _factory(options: argparse.Namespace, reactor: Reactor) -> Factory:
 
 def _http(folder: str) -> Factory:
     try:
-        from .folder import Folder
-        from .http import Server
+        from .http import Folder, Server
     except ImportError as error:
         raise MistakeError(str(error)) from None
     try:

@@ -14,8 +14,8 @@ from partway.engine import IDLE, Cause, Limits, Row, Want
 from partway.engine.simulation import Peer
 from partway.protocols.control import COLUMNS, ROWS_A_PIECE, Control, line_of
 from partway.protocols.echo import Echo
-from partway.protocols.folder import Folder
 from partway.protocols.http import Server
+from partway.protocols.http.folder import Folder
 from worlds import SEEDS, Rig
 
 

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from partway.engine import PeerError
-from partway.protocols.folder import Folder
 from partway.protocols.http import Request
-from partway.protocols.http_head import Head
-from partway.protocols.open_file import OpenFile
+from partway.protocols.http.folder import Folder
+from partway.protocols.http.head import Head
+from partway.protocols.http.open_file import OpenFile
 
 SECRET = b"the secret that lies outside"
 FIXED = settings(max_examples=500, derandomize=True, deadline=None, database=None)
@@ -409,7 +409,7 @@ def test_permission_denied(site: Site, monkeypatch: pytest.MonkeyPatch, error: O
     def no_open(*_: object, **__: object) -> int:
         raise error
 
-    monkeypatch.setattr("partway.protocols.open_file.os.open", no_open)
+    monkeypatch.setattr("partway.protocols.http.open_file.os.open", no_open)
     answer = site.get("/a.txt")
     monkeypatch.undo()
     assert answer.status == 403
@@ -548,5 +548,5 @@ def test_no_descriptor_for_a_file_is_not_the_files_fault(
     def fail(*_: object, **__: object) -> int:
         raise OSError(number, "none left")
 
-    monkeypatch.setattr("partway.protocols.open_file.os.open", fail)
+    monkeypatch.setattr("partway.protocols.http.open_file.os.open", fail)
     assert Answer(folder, "/a.txt").status == 503

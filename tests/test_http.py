@@ -14,9 +14,9 @@ from partway.engine import Cause, File, Limits, PeerError, Reason, Row, Want
 from partway.engine.freeze import freeze, thaw
 from partway.engine.machine import Machine
 from partway.engine.simulation import Peer
-from partway.protocols.folder import Folder
 from partway.protocols.http import JOIN_BYTES, Handler, Http, Request, Response, Server, http_date
-from partway.protocols.open_file import ChangedError, OpenFile
+from partway.protocols.http.folder import Folder
+from partway.protocols.http.open_file import ChangedError, OpenFile
 from worlds import SEEDS, Rig
 
 LIMITS = Limits()

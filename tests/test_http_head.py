@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from partway.engine import PeerError
-from partway.protocols import http_head
-from partway.protocols.http_head import Head, parse_head
+from partway.protocols.http import head as http_head
+from partway.protocols.http.head import Head, parse_head
 
 Outcome = Head | int
 BOTH = pytest.mark.parametrize("parser", sorted(http_head.PARSERS))

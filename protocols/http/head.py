@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..engine import PeerError
+from ...engine import PeerError
 
 LINE_END = b"\r\n"
 HEAD_END = b"\r\n\r\n"

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import NamedTuple
 
-from ..engine import CLOSE, IDLE, NEXT, Cause, File, Inbox, PeerError, Read, Reason, Row, Want
-from .http_head import HEAD_END, LINE_END, Head, parse_head
+from ...engine import CLOSE, IDLE, NEXT, Cause, File, Inbox, PeerError, Read, Reason, Row, Want
+from .head import HEAD_END, LINE_END, Head, parse_head
 from .open_file import OpenFile
 
 JOIN_BYTES = 16 * 1024  # an answer up to here leaves in one piece: copying it costs less than a second send

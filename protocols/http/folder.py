@@ -11,9 +11,9 @@ from html import escape
 from mimetypes import guess_type
 from urllib.parse import quote, unquote_to_bytes
 
-from ..engine import PeerError
-from .http import Request, Response, http_date
-from .http_head import Head
+from ...engine import PeerError
+from .connection import Request, Response, http_date
+from .head import Head
 from .open_file import OpenFile
 
 ALLOWED = "GET, HEAD"
