@@ -22,6 +22,18 @@ def hold(row: "Row", count: int) -> None:
     row.table.held += count
 
 
+def keep(row: "Row", count: int) -> bool:
+    """Count bytes kept for all rows in common (a cache) or, where negative, no longer; the table's budget holds them.
+
+    Returns False, and counts nothing, where all that is kept would take more than a quarter of the budget.
+    """
+    table = row.table
+    if count > 0 and table.kept + count > table.held_bytes_max // 4:
+        return False
+    table.kept += count
+    return True
+
+
 def flat(piece: Piece) -> memoryview:
     """Return a view of bytes: what counts for the engine is bytes, not a view's items, which may be wider."""
     return memoryview(piece).cast("B")

@@ -14,6 +14,7 @@ from errno import EADDRINUSE, EINPROGRESS, EINVAL, ENOTSOCK
 from random import Random, SystemRandom
 from selectors import BaseSelector, SelectSelector
 from stat import S_ISSOCK
+from sys import byteorder
 from typing import cast
 
 from .machine import HasDescriptor, Piece
@@ -111,6 +112,20 @@ class Kernel:
                     raise
         data = os.pread(file.fileno(), min(count, 1 << 16), offset)
         return channel.send(data) if data else 0
+
+    def unsent(self, channel: Channel) -> int:
+        """Return what the peer's kernel has not acknowledged (SIOCOUTQ, tcp(7)); -1 where there is no such question."""
+        try:
+            from fcntl import ioctl
+            from termios import TIOCOUTQ
+
+            return int.from_bytes(ioctl(channel.fileno(), TIOCOUTQ, b"\0\0\0\0"), byteorder)
+        except (ImportError, OSError):
+            return -1
+
+    def let_take(self, channel: Channel, notsent_bytes: int) -> None:
+        """Set TCP_NOTSENT_LOWAT."""
+        _set_option(_socket(channel), "IPPROTO_TCP", "TCP_NOTSENT_LOWAT", notsent_bytes)
 
     def half_close(self, channel: Channel) -> None:
         """Send an end of file; reading goes on."""

@@ -47,6 +47,7 @@ class Limits:
     idle_seconds: float = 15  # between requests (gunicorn 2, nginx 75)
     waiting_seconds: float = 300  # on a call, a timer or another row
     stall_seconds: float = 30  # the same as request_seconds for an answer; then reset (nginx 60)
+    stall_look_seconds: float = 3  # before a reset the kernel is asked twice, so far apart, what the peer has taken
     linger_seconds: float = 5  # for the peer's end after ours; then reset (nginx 5)
     drain_seconds: float = 30  # after a request to stop (gunicorn 30)
 
@@ -58,7 +59,14 @@ class Limits:
     line_bytes: int = 8 * KIB  # one line of a line protocol; an HTTP request line (Kestrel's figure)
     headers_max: int = 100  # header lines in one HTTP head
     head_bytes: int = 32 * KIB  # one whole HTTP head
+    body_bytes: int = 1 * MIB  # one request's body that is collected (nginx); a handler may take longer ones in pieces
+    spool_bytes: int = 256 * KIB  # of it in memory; then it goes to a temporary file
+    chunk_line_bytes: int = 1 * KIB  # one chunk's size and its extensions
+    ranges_max: int = 16  # ranges in one answer; asked for more, the whole is sent
+    listing_entries_max: int = 10_000  # names on a folder's page
+    files_kept_max: int = 256  # files in the cache: large ones open, small ones as bytes
     notsent_bytes: int = 128 * KIB  # TCP_NOTSENT_LOWAT: unsent bytes that the kernel takes from us for one row
+    notsent_file_bytes: int = 4 * MIB  # the same for a long file, whose pages are the page cache's: 128 KiB halved the rate
     backlog_lines: int = 256  # lines that a chat's slowest member may be behind
     relay_bytes: int = 64 * KIB  # one direction of a tunnel
 
@@ -71,7 +79,7 @@ class Limits:
                 raise ValueError(f"{field.name} must be more than 0")
             if field.type is int and not isinstance(value, int):
                 raise ValueError(f"{field.name} must be a whole number, and is {value}")
-        for name in ("backlog", "notsent_bytes"):
+        for name in ("backlog", "notsent_bytes", "notsent_file_bytes"):
             if getattr(self, name) > KERNEL_MOST:
                 raise ValueError(f"{name} must be at most {KERNEL_MOST}, which is the kernel's own limit")
         if self.accept_pause_seconds > self.accept_pause_seconds_max:

@@ -52,7 +52,29 @@ def _earned_a_period(row: Row) -> bool:
     else:
         return False
     if moved < max(1, limits.rate_min * seconds):
-        return False
-    row.since = row.table.now
+        return row.state == WRITING and _is_taking(row)
+    # An answer's next period begins when something last left: else a burst into the kernel's buffers would buy two.
+    row.since = row.active_at if row.state == WRITING else row.table.now
     row.mark = count
+    row.taken = -1
     return True
+
+
+def _is_taking(row: Row) -> bool:
+    """Ask the kernel, twice, whether the peer takes what left our hands long ago: its buffers hold minutes of that.
+
+    The first time the row gets `stall_look_seconds` more; the second time, a new period if enough has been taken.
+    """
+    limits, now = row.limits, row.table.now
+    unsent = row.table.platform.unsent(row.channel)
+    if unsent < 0:
+        return False
+    taken, before = row.sent - unsent, row.taken
+    if before < 0:
+        row.taken = taken
+        row.since = now + limits.stall_look_seconds - limits.stall_seconds
+        return unsent > 0
+    row.taken = -1
+    row.since = now
+    row.mark = row.sent
+    return taken - before >= max(1, limits.rate_min * limits.stall_look_seconds)

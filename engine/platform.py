@@ -198,6 +198,14 @@ class Platform(Protocol):
         """Send what can be sent of a file's part; 0 means that the file is shorter. Raises OSError."""
         ...
 
+    def unsent(self, channel: Channel) -> int:
+        """Return how many bytes were sent that the peer's side has not taken yet; -1 where nobody can tell."""
+        ...
+
+    def let_take(self, channel: Channel, notsent_bytes: int) -> None:
+        """Let the kernel take so many bytes of a channel before it sends them (TCP_NOTSENT_LOWAT), if it has a say."""
+        ...
+
     def half_close(self, channel: Channel) -> None:
         """End our side of a stream. Raises OSError."""
         ...

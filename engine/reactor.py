@@ -143,7 +143,7 @@ class Reactor:
             self._run_queue()
         if table.timers.due(table.now):
             self._expire()
-        if table.held > table.held_bytes_max:
+        if table.held + table.kept > table.held_bytes_max:
             table.evict()
         if table.doomed:
             table.reap()

@@ -42,6 +42,7 @@ class TotalsReport(NamedTuple):
     queued: int
     alarms: int
     held: int
+    kept: int
     accepted: int
     connected: int
     ended: dict[str, int]
@@ -92,6 +93,7 @@ def report_totals(table: Table) -> TotalsReport:
         queued=len(table.queue),
         alarms=table.timers.entries,
         held=table.held,
+        kept=table.kept,
         accepted=totals.accepted,
         connected=totals.connected,
         ended={str(cause): count for cause, count in totals.ended.items()},

@@ -151,6 +151,8 @@ class Row(_Hot):
         "requests",
         "requests_then",
         "since",
+        "taken",
+        "wide",
     )
 
     def __init__(self, table: "Table", key: int, channel: Channel, peer: Where, listener: str, limits: Limits) -> None:
@@ -178,6 +180,8 @@ class Row(_Hot):
         self.paused_at = NEVER  # when the wait began that the phase's clock stands still for
         self.until = NEVER  # when the machine wants to be stepped in any case
         self.alarm = NEVER  # when the timers will look at this row
+        self.taken = -1  # bytes that the peer's side had taken when the kernel was asked before a reset; -1: not asked
+        self.wide = False  # a long file is being sent, of which the kernel takes more
         self.queued = False
         self.connecting = False
         self.peer_ended = False  # the peer's end is known; bytes before it may still be unread

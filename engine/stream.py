@@ -176,6 +176,8 @@ def _keep(row: Row, want: Piece | tuple[Piece, ...] | File) -> None:
     """Put what is to be sent into the row, if it is anything: else it only means "step again"."""
     if isinstance(want, File):
         row.output = want if want.count else None
+        if want.count > _LONG_FILE * row.limits.quantum_bytes and not row.wide:
+            _widen(row, True)
     elif isinstance(want, tuple):
         pieces: list[Piece] = [flat(piece) for piece in want if len(piece)]
         row.output = pieces or None
@@ -189,6 +191,16 @@ def _send(row: Row, want: Piece | tuple[Piece, ...] | File, room: int) -> int:
     """Send what is no plain bytes, or too much for a visit. Returns what `_flush` does."""
     _keep(row, want)
     return _flush(row, room)
+
+
+_LONG_FILE = 4  # quanta: what is sent in one go or nearly so needs no other buffers
+
+
+def _widen(row: Row, wide: bool) -> None:
+    """Let the kernel take more of a long file than of other bytes, which would be copies in its memory."""
+    row.wide = wide
+    limits = row.limits
+    row.table.platform.let_take(row.channel, limits.notsent_file_bytes if wide else limits.notsent_bytes)
 
 
 def _has_file(row: Row, output: File) -> bool:
@@ -244,6 +256,8 @@ def _flush(row: Row, room: int) -> int:
     row.active_at = row.table.now
     if not isinstance(output, File):
         hold(row, -sent)
+    elif row.wide and left is None:
+        _widen(row, False)
     if sent < tried:
         return _BLOCKED
     return max(0, room - sent - row.limits.step_bytes) if left is None else 0

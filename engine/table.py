@@ -74,7 +74,8 @@ class Table:
         self.timers = Timers()
         self.calls: dict[int, tuple[float, Callable[[], None]]] = {}  # what the program has scheduled, and for when
         self.doomed: list[tuple[Row, Channel, bool]] = []
-        self.held = 0
+        self.held = 0  # bytes buffered for all rows; only buffers.py changes it, and what is kept
+        self.kept = 0  # bytes kept for all rows in common
         self.queue_work = 0  # bytes that have gone to rows from the run queue, and what their visits count for, ever
         self.draining = False
         self.totals = Totals()
@@ -237,10 +238,10 @@ class Table:
 
     def evict(self) -> None:
         """While more is buffered than may be, end the rows that hold most and progress least."""
-        if self.held <= self.held_bytes_max:
+        excess = self.held + self.kept - self.held_bytes_max
+        if excess <= 0:
             return
         worst = sorted(self.rows.values(), key=lambda row: row.held * (self.now - row.since + 1), reverse=True)
-        excess = self.held - self.held_bytes_max
         for row in worst:
             if excess <= 0:
                 break

@@ -21,6 +21,7 @@ from partway.engine import (
     READ,
     Become,
     Cause,
+    File,
     Idle,
     Limits,
     LineBuffer,
@@ -29,12 +30,14 @@ from partway.engine import (
     Row,
     Wait,
     Want,
+    keep,
 )
 from partway.engine.memory import End
 from partway.engine.simulation import Peer, Simulation
 from worlds import SEEDS, Acting, Acts, Rig, echo, script
 
 LATER = {"head_seconds", "line_bytes", "headers_max", "head_bytes", "backlog_lines", "relay_bytes"}
+LATER |= {"body_bytes", "spool_bytes", "chunk_line_bytes", "ranges_max", "listing_entries_max", "files_kept_max"}
 """Limits of protocols: their own tests are where they are."""
 
 NAMES = [field.name for field in fields(Limits)]
@@ -261,6 +264,26 @@ def test_held_bytes_max_of_two_equals_takes_the_older(seed: int) -> None:
     assert rig.ended == {str(Cause.EVICTED): 1}
     old.heard()
     assert old.reset
+
+
+def test_held_bytes_max_counts_what_is_kept_for_all_and_lets_it_take_a_quarter() -> None:
+    limits = Limits(held_bytes_max=100_000, request_seconds=1e6)
+    rig = Rig(Hoarder, limits=limits)
+    modest, greedy = rig.dials(2)
+    rig.run(0.1)
+    row = next(iter(rig.reactor.table.rows.values()))
+    assert keep(row, 25_000)
+    assert not keep(row, 1), "a quarter is all that a cache may have"
+    assert rig.reactor.totals().kept == 25_000
+    modest.say(b"x" * 20_000)
+    greedy.say(b"y" * 50_000)
+    rig.run(0.1)
+    assert len(rig.rows) == 2
+    greedy.say(b"y" * 6_000)
+    rig.run(0.1)
+    assert rig.ended == {str(Cause.EVICTED): 1}, "25,000 kept and 76,000 held are too many"
+    assert keep(row, -25_000)
+    assert rig.reactor.totals().kept == 0
 
 
 def test_held_bytes_max_counts_output_that_waits() -> None:
@@ -713,6 +736,70 @@ def test_stall_seconds_reset_who_reads_a_byte_now_and_then() -> None:
     reading(rig, client, 1.0, 10, 300)
     rig.run(100)
     assert rig.ended == {str(Cause.ANSWER_TOO_SLOW): 1}
+
+
+def test_stall_seconds_count_from_what_left_last(seed: int) -> None:
+    """As with real sockets: the kernels' buffers take a burst after the first short write, and nothing more."""
+    rig = Rig(script(b"x" * 1_000_000, CLOSE), limits=Limits(stall_seconds=30), capacity_bytes=3000, seed=seed)
+    client = rig.dial()
+    reading(rig, client, 0.1, 1000, 20)
+    rig.run(31.0)
+    assert rig.states == ["WRITING"]
+    assert rig.reactor.totals().sent > 31 * 240
+    rig.run(2.0)
+    assert rig.ended == {str(Cause.ANSWER_TOO_SLOW): 1}
+
+
+@pytest.mark.parametrize(("rate", "ended_after"), [(0, 33.0), (100, 33.0), (1000, None)])
+def test_stall_look_seconds_ask_the_kernel_what_the_peer_takes(rate: int, ended_after: float | None) -> None:
+    """The kernel's buffers hold minutes of a slow reader's answer: nothing leaves our hands, and yet it is taken."""
+    limits = Limits(stall_seconds=30, stall_look_seconds=3, rate_min=240)
+    rig = Rig(script(b"x" * 1_000_000, CLOSE), limits=limits, capacity_bytes=200_000)
+    looks = []
+
+    def unsent(channel: object) -> int:
+        looks.append(rig.simulation.now())
+        return max(0, 200_000 - int(rate * (rig.simulation.now() - start)))
+
+    rig.dial()
+    rig.run(0.1)
+    start = rig.simulation.now()
+    rig.simulation.unsent = unsent  # type: ignore[method-assign]
+    for _ in range(150):
+        if not rig.rows:
+            break
+        rig.run(1.0)
+    if ended_after is None:
+        assert rig.states == ["WRITING"]
+        assert len(looks) == 8, "two looks in each period of 33 seconds"
+    else:
+        assert rig.ended == {str(Cause.ANSWER_TOO_SLOW): 1}
+        assert rig.simulation.now() - start == pytest.approx(ended_after, abs=1.0)
+        assert len(looks) == 2
+
+
+def test_a_platform_that_cannot_tell_what_is_unsent_is_not_waited_for() -> None:
+    rig = Rig(script(b"x" * 1_000_000, CLOSE), limits=Limits(stall_seconds=30), capacity_bytes=3000)
+    rig.simulation.unsent = lambda channel: -1  # type: ignore[method-assign]
+    rig.dial()
+    rig.run(30.2)
+    assert rig.ended == {str(Cause.ANSWER_TOO_SLOW): 1}
+
+
+def test_notsent_file_bytes_while_a_long_file_is_sent(tmp_path: Path) -> None:
+    limits = Limits(notsent_file_bytes=5000, notsent_bytes=1000, quantum_bytes=10_000)
+    (tmp_path / "file").write_bytes(b"x" * 100_000)
+    with (tmp_path / "file").open("rb") as file:
+        told: list[int] = []
+        rig = Rig(script(File(file, 0, 40_000), File(file, 0, 100_000), b"more", IDLE), limits=limits)
+        rig.simulation.let_take = lambda channel, count: told.append(count)  # type: ignore[method-assign]
+        client = rig.dial()
+        heard = 0
+        for _ in range(20):
+            rig.run(0.1)
+            heard += len(client.heard())
+        assert heard == 140_004
+        assert told == [5000, 1000], "for the long one, and no longer"
 
 
 def test_stall_seconds_spare_a_slow_but_honest_reader(seed: int) -> None:
