@@ -1,18 +1,19 @@
 """The command line: `partway http`, `echo`, `chat`, `forward`, and `bench`.
 
 Servers say in one line where they really listen, drain on SIGTERM or SIGINT and exit 0; a second signal ends them at
-once. A mistake is one line and exit 2; what the system refuses (a port that is taken) is one line and exit 1.
+once, SIGHUP only opens the log anew. A mistake is one line and exit 2; what the system refuses (a port that is taken)
+is one line and exit 1. Nobody who reads what a server says can keep it waiting.
 """
 
 import argparse
 import os
-import select
+import re
 import selectors
 import signal
 import socket
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import fields
 from typing import NoReturn
 
@@ -21,6 +22,7 @@ from ..engine.kernel import Kernel, resolve
 from ..engine.limits import KIB
 from ..engine.listener import Factory
 from ..engine.selector import best_selector
+from .output import After, Output
 from .watch import Watch
 
 SELECTORS = {
@@ -34,6 +36,9 @@ OTHER_DEFAULTS = {
     ("forward", "idle_seconds"): 300.0,  # another protocol's limits hold as well
     ("forward", "receive_bytes"): 64 * KIB,  # nothing but bulk
 }
+ENDING = (signal.SIGTERM, signal.SIGINT)
+HANGUPS = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
+ORIGIN = re.compile(r"\*|null|[A-Za-z][A-Za-z0-9+.-]*://[!-+\-.0-~]+")  # no comma, no slash
 
 
 class MistakeError(Exception):
@@ -67,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="partway", description="Serve many slow clients from one thread.", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     http = commands.add_parser("http", help="serve a folder over HTTP/1.1", allow_abbrev=False)
-    http.add_argument("folder", nargs="?", default=".", metavar="DIR", help="what to serve (default: this folder)")
+    _add_http_options(http)
     commands.add_parser("echo", help="send back what comes", allow_abbrev=False)
     commands.add_parser("chat", help="a chat room, a line a message", allow_abbrev=False)
     forward = commands.add_parser("forward", help="a TCP proxy", allow_abbrev=False)
@@ -76,6 +81,45 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("http", "echo", "chat", "forward"):
         _add_server_options(commands.choices[name], name)
     return parser
+
+
+def _add_http_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", nargs="?", default=".", metavar="DIR", help="what to serve (default: this folder)")
+    parser.add_argument(
+        "--index", default="index.html", metavar="NAME", help="what stands for a folder (default: index.html)"
+    )
+    parser.add_argument("--no-listing", action="store_true", help="do not list a folder that has no index")
+    parser.add_argument("--spa", action="store_true", help="answer with the index what is not there (one-page apps)")
+    parser.add_argument("--dotfiles", action="store_true", help="serve what begins with a dot, too")
+    parser.add_argument(
+        "--cache-control", type=_header_value, default="", metavar="TEXT", help="send this header with each file"
+    )
+    parser.add_argument(
+        "--cors",
+        type=_origin,
+        nargs="?",
+        const="*",
+        metavar="ORIGIN",
+        help="let pages of this origin read what is served (of any, where none is given)",
+    )
+    parser.add_argument("--no-file-cache", action="store_true", help="keep no small files in memory")
+    log = parser.add_mutually_exclusive_group()
+    log.add_argument("--log", metavar="FILE", help="add a line for each answer to a file (default: a terminal, if any)")
+    log.add_argument("--quiet", action="store_true", help="log nothing")
+
+
+def _header_value(text: str) -> str:
+    """Take what can stand in a header (RFC 9110, 5.5)."""
+    if all(" " <= letter <= "~" or "\xa0" <= letter <= "\xff" for letter in text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} cannot stand in a header")
+
+
+def _origin(text: str) -> str:
+    """Take an origin as browsers send it; anything else is likely to be the folder, given in the wrong place."""
+    if ORIGIN.fullmatch(text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is no origin, such as https://example.org (DIR stands before --cors)")
 
 
 def _add_server_options(parser: argparse.ArgumentParser, name: str) -> None:
@@ -104,21 +148,22 @@ def _add_server_options(parser: argparse.ArgumentParser, name: str) -> None:
 def _serve(options: argparse.Namespace) -> int:
     limits = _limits(options)
     addresses = [address for text in options.bind or ["127.0.0.1:8000"] for address in _addresses(text)]
-    reactor = Reactor(_kernel(options.selector), limits=limits, schedule=options.schedule, observer=_tell)
-    try:
-        with _Signals(reactor):
-            factory = _factory(options, reactor)
-            for address in addresses:
-                _listen(reactor, address, factory, limits)
-            shown = [_show(options.command, listener.address) for listener in reactor.listeners]
-            if options.control:
-                _open_control(options.control, reactor)
-            _say(f"partway {options.command}: listening on {', '.join(shown)}")
-            if options.watch:
-                Watch(reactor, f"partway {options.command}", _write, clear=sys.stdout.isatty()).draw()
-            reactor.run()
-    finally:
-        reactor.close()
+    with ExitStack() as stack:
+        outputs = _Outputs(lambda seconds, function: reactor.after(seconds, function))
+        stack.callback(outputs.close)  # after the reactor, which still tells of the rows that it ends
+        reactor = Reactor(_kernel(options.selector), limits=limits, schedule=options.schedule, observer=outputs.tell)
+        stack.callback(reactor.close)
+        stack.enter_context(_Signals(reactor, outputs.reopen))
+        factory = _factory(options, reactor, outputs)
+        for address in addresses:
+            _listen(reactor, address, factory, limits)
+        shown = [_show(options.command, listener.address) for listener in reactor.listeners]
+        if options.control:
+            _open_control(options.control, reactor)
+        _say(f"partway {options.command}: listening on {', '.join(shown)}")
+        if options.watch:
+            Watch(reactor, f"partway {options.command}", outputs.screen(), clear=sys.stdout.isatty()).draw()
+        reactor.run()
     return 0
 
 
@@ -164,9 +209,9 @@ def _kernel(name: str | None) -> Kernel:
     return Kernel(selector())
 
 
-def _factory(options: argparse.Namespace, reactor: Reactor) -> Factory:
+def _factory(options: argparse.Namespace, reactor: Reactor, outputs: "_Outputs") -> Factory:
     if options.command == "http":
-        return _http(options.folder)
+        return _http(options, outputs)
     if options.command == "chat":
         from .chat import Room
 
@@ -180,15 +225,36 @@ def _factory(options: argparse.Namespace, reactor: Reactor) -> Factory:
     return Echo
 
 
-def _http(folder: str) -> Factory:
+def _http(options: argparse.Namespace, outputs: "_Outputs") -> Factory:
     try:
+        from .access_log import AccessLog
         from .http import Folder, Server
     except ImportError as error:
         raise MistakeError(str(error)) from None
+    _check_index(options.index, options.dotfiles)
     try:
-        return Server(Folder(folder))
+        folder = Folder(
+            options.folder,
+            index=options.index,
+            listing=not options.no_listing,
+            spa=options.spa,
+            dotfiles=options.dotfiles,
+            cache_control=options.cache_control,
+            cors=options.cors or "",
+            file_cache=not options.no_file_cache,
+        )
     except NotADirectoryError as error:
         raise MistakeError(str(error)) from None
+    log = outputs.open_log(options)
+    return Server(folder, log=None if log is None else AccessLog(log.write))
+
+
+def _check_index(name: str, dotfiles: bool) -> None:
+    """Refuse an index that no request could ask for by its name."""
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise MistakeError(f"--index: {name!r} is no file's name")
+    if name.startswith(".") and not dotfiles:
+        raise MistakeError(f"--index: {name!r} begins with a dot, which needs --dotfiles")
 
 
 def _open_control(path: str, reactor: Reactor) -> None:
@@ -206,38 +272,77 @@ def _show(command: str, address: Address) -> str:
     return f"http://{address}" if command == "http" and address.kind == "tcp" else str(address)
 
 
-def _write(text: str) -> bool:
-    """Write to stdout what it takes without waiting, and drop the rest: a stopped terminal must not stop the server.
-
-    Returns False where nobody reads it any more.
-    """
-    descriptor = sys.stdout.fileno()
-    data = text.encode("utf-8", "replace")
-    try:
-        while data and select.select([], [descriptor], [], 0)[1]:
-            data = data[os.write(descriptor, data[: select.PIPE_BUF]) :]  # a pipe that is ready takes that much
-    except OSError:
-        return False
-    return True
-
-
 def _say(line: str) -> None:
     """Show one line on stderr, whatever the user's words in it are."""
     with suppress(OSError):
         print("".join(letter if letter.isprintable() else " " for letter in line), file=sys.stderr, flush=True)
 
 
-def _tell(notice: Notice) -> None:
-    """Show a notice on stderr: one line, but a traceback of a machine's is shown whole."""
-    with suppress(OSError):
-        print(f"partway: {notice.kind}: {notice.text}", file=sys.stderr, flush=True)
+class _Outputs:
+    """Where a server writes while it runs: notices to stderr, its log, and the screen of `--watch`.
+
+    What goes to stderr goes through one output, so that a notice never stands within a line of the log.
+    """
+
+    def __init__(self, after: After) -> None:
+        self._after = after
+        self._stack = ExitStack()
+        self._stderr: Output | None = None  # where it is no descriptor: closed, or an object of somebody's
+        self._log: Output | None = None
+        with suppress(AttributeError, OSError, ValueError):
+            self._stderr = self._open(sys.stderr.fileno())
+
+    def open_log(self, options: argparse.Namespace) -> Output | None:
+        """Return where the lines of the access log go, None for nowhere. Raises OSError for a file that won't open."""
+        if options.log is not None:
+            self._log = self._open(options.log)
+            return self._log
+        silent = options.quiet or options.watch  # whose picture a line would tear
+        return self._stderr if not silent and self._stderr is not None and sys.stderr.isatty() else None
+
+    def screen(self) -> Callable[[str], bool]:
+        """Return what shows a text on stdout, and returns False where nobody looks any more."""
+        output = self._open(sys.stdout.fileno())
+        return lambda text: output.show(text.encode("utf-8", "replace"))
+
+    def tell(self, notice: Notice) -> None:
+        """Show a notice on stderr: one line, but a traceback of a machine's is shown whole."""
+        self._report(f"{notice.kind}: {notice.text}")
+
+    def reopen(self) -> None:
+        """Open the log anew: its file was renamed. Goes on with the old one where that fails, and says so."""
+        try:
+            if self._log is not None:
+                self._log.reopen()
+        except OSError as error:
+            self._report(f"log: {error}")
+
+    def close(self) -> None:
+        """Write what is taken at once, and let go of all."""
+        self._stack.close()
+
+    def _open(self, where: int | str) -> Output:
+        output = Output(where, self._after)
+        self._stack.callback(output.close)
+        return output
+
+    def _report(self, text: str) -> None:
+        if self._stderr is not None:
+            self._stderr.write(f"partway: {text}\n".encode("utf-8", "backslashreplace"))
+            return
+        with suppress(OSError):
+            print(f"partway: {text}", file=sys.stderr, flush=True)
 
 
 class _Signals:
-    """SIGTERM and SIGINT drain, a second one stops. A pipe wakes the reactor: a handler alone doesn't end its wait."""
+    """SIGTERM and SIGINT drain, a second one stops; at SIGHUP a function is called.
 
-    def __init__(self, reactor: Reactor) -> None:
+    A pipe wakes the reactor: a handler alone doesn't end its wait.
+    """
+
+    def __init__(self, reactor: Reactor, hung_up: Callable[[], None]) -> None:
         self._reactor = reactor
+        self._hung_up = hung_up
         self._reader, self._writer = socket.socketpair()
 
     def __enter__(self) -> None:
@@ -245,7 +350,7 @@ class _Signals:
             end.setblocking(False)
         self._reactor.watch(self._reader.fileno(), self._woken)
         self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        self._handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._handlers = {number: signal.signal(number, lambda *_: None) for number in (*ENDING, *HANGUPS)}
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._handlers.items():
@@ -257,11 +362,12 @@ class _Signals:
 
     def _woken(self) -> None:
         numbers = self._reader.recv(64)
-        if not any(number in self._handlers for number in numbers):
-            return
-        if self._reactor.draining or len(numbers) > 1:
+        if any(number in HANGUPS for number in numbers):
+            self._hung_up()
+        ending = sum(number in ENDING for number in numbers)
+        if ending and (self._reactor.draining or ending > 1):
             self._reactor.stop()
-        else:
+        elif ending:
             self._reactor.drain()
 
 

@@ -2,12 +2,13 @@
 
 A figure alone says little: the bare loop took 4.4 and 7.4 µs a request on one shared machine within
 one minute, in spells of about a second. So the servers take turns (A B C A B C ...), some 25 ms
-each, a server's figure is the least of its turns, and what counts is the ratio: from run to run it
+each, a server's figure is the best of its turns, and what counts is the ratio: from run to run it
 moves by 3 % either way (5 % with turns of 250 ms), and by 10 % for C, which is as fast as its load
 and so finds now 5 and now 48 requests in a poll.
 
-`echo` is CPU time a request, `memory` what a connection costs that says nothing. Only public tools
-are needed: Linux, Python, and for some peers `cc` and uvloop; if one is missing the report says so.
+`echo` and `http` are CPU time a request, `download` how much a second of CPU time sends, `memory`
+what a connection costs that says nothing, or half a head. Only public tools are needed: Linux,
+Python, and for some peers `cc`, uvloop and nginx; if one is missing the report says so.
 """
 
 import argparse
@@ -20,38 +21,28 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Generic, NoReturn, TypeVar
+from typing import NoReturn
 
-from .figures import (
-    ECHO_COLUMNS,
-    MEMORY_COLUMNS,
-    Reasons,
-    Report,
-    add_ratios,
-    echo_row,
-    memory_row,
-    table,
+from .figures import Report, table
+from .kinds import (
+    DOWNLOAD_CACHES,
+    ECHO_SERVERS,
+    HTTP_CACHES,
+    MEMORY_SERVERS,
+    OURS,
+    bench_download,
+    bench_echo,
+    bench_http,
+    bench_memory,
 )
-from .measure import (
-    PEERS,
-    Bench,
-    Server,
-    UnableError,
-    Usage,
-    compile_c,
-    exact_nanoseconds,
-    version_of,
-)
+from .measure import Bench, UnableError
 
-SERVERS = ("partway", "bare", "uvloop", "c")
 SPARE_DESCRIPTORS = 100  # what a process needs beside its connections
-SLICE_REQUESTS = 5_000  # some 25 ms: short beside the seconds for which a machine runs slower
-Figure = TypeVar("Figure")
-Started = AbstractContextManager[Callable[[int], Usage]]
+BENCHES = {"echo": bench_echo, "memory": bench_memory, "http": bench_http, "download": bench_download}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -70,12 +61,15 @@ def _number(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
-def _names(text: str) -> list[str]:
-    names = list(dict.fromkeys(text.split(",")))
-    for name in names:
-        if name not in SERVERS:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(SERVERS)}")
-    return names
+def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
+    def read(text: str) -> list[str]:
+        names = list(dict.fromkeys(text.split(",")))
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+        return names
+
+    return read
 
 
 def _writable(text: str) -> Path:
@@ -88,118 +82,38 @@ def _writable(text: str) -> Path:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="partway bench", description="partway beside its peers, in one run")
-    kinds = parser.add_subparsers(dest="what", required=True, metavar="echo|memory")
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="|".join(BENCHES))
     echo = kinds.add_parser("echo", help="CPU time of the server for one echoed message")
-    add = echo.add_argument
-    add("--requests", type=_number(1, 10**6), default=50_000, help="counted in each round")
-    add("--connections", type=_number(1, 10_000), default=50)
-    add("--size", type=_number(1, 32_768), default=64, help="bytes in a message")
-    add("--rounds", type=_number(1, 100), default=5, help="turns of each; 20 on a busy machine")
+    _add_load(echo, requests=50_000, connections=50)
+    echo.add_argument("--size", type=_number(1, 32_768), default=64, help="bytes in a message")
+    _add_common(echo, ECHO_SERVERS, ECHO_SERVERS)
     silent = kinds.add_parser("memory", help="memory of the server for one silent connection")
     silent.add_argument("--connections", type=_number(5, 100_000), default=10_000)
-    for kind, only in (echo, SERVERS), (silent, SERVERS[:2]):
-        add = kind.add_argument
-        add("--python", action="append", metavar="PATH", help="repeatable; default: this one")
-        add("--only", type=_names, default=list(only), help=f"default: {','.join(only)}")
-        add("--json", type=_writable, metavar="FILE", help="write all figures there too")
+    _add_common(silent, MEMORY_SERVERS, MEMORY_SERVERS[:3])
+    http = kinds.add_parser("http", help="CPU time of the server for one small file")
+    _add_load(http, requests=20_000, connections=50)
+    http.add_argument("--size", type=_number(1, 1024 * 1024), default=1024, help="bytes in the file")
+    http.add_argument("--heads", type=_number(1, 5_000), default=1, help="how many different ones are sent, in turn")
+    _add_common(http, list(HTTP_CACHES), list(HTTP_CACHES))
+    download = kinds.add_parser("download", help="how much of a large file the server sends in a CPU second")
+    _add_load(download, requests=20, connections=4)
+    download.add_argument("--mib", type=_number(1, 1024), default=100, help="MiB in the file")
+    _add_common(download, list(DOWNLOAD_CACHES), list(DOWNLOAD_CACHES))
     return parser
 
 
-def find_servers(options: argparse.Namespace, folder: str) -> tuple[list[Server], Reasons]:
-    """The servers to be measured, and why some of them can't be."""
-    servers, reasons = [], {}
-    for python in dict.fromkeys(options.python or [sys.executable]):
-        version = version_of(python)
-        for name in options.only:
-            if name != "c":
-                command = (python, str(PEERS / f"echo_{name}.py"))
-                servers.append(Server(name, command, python, version))
-    if "c" in options.only:
-        try:
-            servers.append(Server("c", (compile_c("echo_epoll", folder),)))
-        except UnableError as reason:
-            reasons[Server("c", ())] = str(reason)
-    return servers, reasons
+def _add_load(parser: argparse.ArgumentParser, requests: int, connections: int) -> None:
+    add = parser.add_argument
+    add("--requests", type=_number(1, 10**6), default=requests, help="counted in each round")
+    add("--connections", type=_number(1, 10_000), default=connections)
+    add("--rounds", type=_number(1, 100), default=5, help="turns of each; 20 on a busy machine")
 
 
-class Tally(Generic[Figure]):
-    """The figures of each server. One that fails once is out: its others are a broken one's."""
-
-    def __init__(self, servers: Sequence[Server]) -> None:
-        self.figures: dict[Server, list[Figure]] = {server: [] for server in servers}
-        self.reasons: Reasons = {}
-
-    @contextmanager
-    def excluding(self, server: Server) -> Iterator[None]:
-        """Work for one server, whose failure shall not end the others' bench."""
-        try:
-            yield
-        except UnableError as reason:
-            self.reasons[server] = str(reason)
-            del self.figures[server]
-
-
-def slices_of(requests: int, connections: int) -> list[int]:
-    """How many requests each slice of a round has: some for every connection."""
-    each = max(SLICE_REQUESTS, 10 * connections)
-    if not exact_nanoseconds(Path("/proc/self")):
-        each = requests  # ticks are too coarse for less
-    return [min(each, requests - begun) for begun in range(0, requests, each)]
-
-
-def echo_round(tally: Tally[Usage], start: Callable[[Server], Started], slices: list[int]) -> None:
-    """Fresh processes, warmed up by the first slice; then A B C A B C ..., a slice at a time."""
-    with ExitStack() as processes:
-        works = {}
-        for server in list(tally.figures):
-            with tally.excluding(server):
-                works[server] = processes.enter_context(start(server))
-                works[server](slices[0])
-        for requests in slices[1:]:
-            for server in list(tally.figures):
-                with tally.excluding(server):
-                    tally.figures[server].append(works[server](requests))
-
-
-def bench_echo(options: argparse.Namespace, bench: Bench) -> Report:
-    """CPU time of each server for a request."""
-    servers, missing = find_servers(options, bench.folder)
-    tally: Tally[Usage] = Tally(servers)
-    load, slices = bench.find_load(), slices_of(options.requests, options.connections)
-    warmup = max(options.connections, options.requests // 5)
-
-    def start(server: Server) -> Started:
-        return bench.echo(server, load, options.connections, options.size)
-
-    for _ in range(options.rounds):
-        echo_round(tally, start, [warmup, *slices])
-    rows = [echo_row(server, usages) for server, usages in tally.figures.items()]
-    about = (
-        f"The server's CPU time for one request of {options.size} bytes, {options.connections}"
-        f" connections, load in {'Python' if len(load) > 1 else 'C'}.\n"
-        f"least, median: of {options.rounds} x {len(slices)} slices of {slices[0]} requests"
-        f" ({warmup} before, to warm up).\n"
-        "system: the kernel's share. sleeps: waits with nothing to do, a request."
-    )
-    return Report(about, add_ratios(rows), ECHO_COLUMNS, missing | tally.reasons)
-
-
-def bench_memory(options: argparse.Namespace, bench: Bench) -> Report:
-    """Memory of each server for a silent connection."""
-    servers, missing = find_servers(options, bench.folder)
-    marks = [options.connections * fifths // 5 for fifths in (1, 3, 5)]
-    tally: Tally[dict[str, int]] = Tally(servers)
-    for server in servers:
-        with tally.excluding(server):
-            tally.figures[server] = bench.memory(server, marks)
-    between = marks[-1] - marks[0]
-    rows = [memory_row(server, sizes, between) for server, sizes in tally.figures.items()]
-    about = (
-        "The server's anonymous resident memory; what the kernel holds for it is not in it.\n"
-        f"empty: no connection. full: {marks[-1]} silent ones."
-        f" each: for one, from {marks[0]} to {marks[-1]}."
-    )
-    return Report(about, add_ratios(rows), MEMORY_COLUMNS, missing | tally.reasons)
+def _add_common(parser: argparse.ArgumentParser, known: Sequence[str], default: Sequence[str]) -> None:
+    add = parser.add_argument
+    add("--python", action="append", metavar="PATH", help="repeatable; default: this one")
+    add("--only", type=_names(known), default=list(default), help=f"default: {','.join(default)}")
+    add("--json", type=_writable, metavar="FILE", help="write all figures there too")
 
 
 def surroundings(bench: Bench) -> dict[str, str]:
@@ -254,7 +168,7 @@ def tell(report: Report, facts: dict[str, str], options: argparse.Namespace) -> 
 
 
 def main(argv: list[str]) -> int:
-    """Run one benchmark. 0: done; 1: partway has no figure; 2: asked wrongly; 130: interrupted."""
+    """Run one benchmark. 0: done; 1: one of partway's figures is missing; 2: asked wrongly; 130: interrupted."""
     try:
         options = _parser().parse_args(argv)
     except SystemExit as end:
@@ -264,7 +178,7 @@ def main(argv: list[str]) -> int:
         return 2
     try:
         with orderly(options.connections) as bench:
-            report = (bench_echo if options.what == "echo" else bench_memory)(options, bench)
+            report = BENCHES[options.what](options, bench)
             facts = surroundings(bench)
     except UnableError as reason:
         print(f"partway bench: {reason}", file=sys.stderr)
@@ -274,7 +188,7 @@ def main(argv: list[str]) -> int:
         return 130
     facts["again"] = shlex.join(["partway", "bench", *argv])
     tell(report, facts, options)
-    failed = not report.rows or any(server.name == "partway" for server in report.reasons)
+    failed = not report.rows or any(server.name in OURS for server in report.reasons)
     return 1 if failed else 0
 
 

@@ -27,6 +27,8 @@ START_SECONDS_MAX = 10
 LOAD_SECONDS_MAX = 65  # the load ends by itself after 60
 SETTLE_SECONDS_MAX = 1
 CONNECT_SECONDS_MAX = 10
+END_SECONDS_MAX = 5  # nginx's keeper takes up to 4
+SYSTEM_PATH = "/usr/sbin:/usr/local/sbin"  # where nginx is for users who have no such places on their path
 SOURCES = 8  # loopback addresses that silent connections come from: one may run out of ports
 NANOSECONDS_A_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
@@ -37,7 +39,7 @@ class UnableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One server to be measured. `python` is its interpreter, `version` its version; "" for C."""
+    """One server to be measured. `python` is its interpreter, "" for C; `version` that one's, or its own if known."""
 
     name: str
     command: tuple[str, ...]
@@ -65,7 +67,10 @@ class Usage:
 
 
 class Child:
-    """A process that the bench started, pinned to one core. Leaving its `with` block ends it."""
+    """A process that the bench started, pinned to one core. Leaving its `with` block ends it.
+
+    `pid` is the process whose time counts: this one, or the one that does the work for it.
+    """
 
     def __init__(self, command: Sequence[str], core: int, import_path: str = "") -> None:
         def prepare() -> None:
@@ -90,9 +95,13 @@ class Child:
         self.end()
 
     def end(self) -> str:
-        """Kill the process, wait for it, close its pipes; the last line of its complaints."""
-        self.process.kill()
-        _, complaints = self.process.communicate()
+        """End the process, wait for it, close its pipes; the last line of its complaints."""
+        complaints = b""
+        for stop in self.process.terminate, self.process.kill:
+            stop()
+            with suppress(subprocess.TimeoutExpired):
+                _, complaints = self.process.communicate(timeout=END_SECONDS_MAX)
+                break
         return (complaints.decode(errors="replace").strip().splitlines() or [""])[-1]
 
     def line(self, beginning: str, seconds: float) -> str:
@@ -104,6 +113,12 @@ class Child:
         if word == beginning:
             return rest
         raise UnableError(self.end() or rest or "ended without a word")
+
+    def port(self) -> int:
+        """Where a server listens, once it does; if it names another process with it, that is the one that counts."""
+        port, _, worker = self.line("PORT", START_SECONDS_MAX).partition(" ")
+        self.pid = int(worker or self.pid)
+        return int(port)
 
     def ask(self, number: int) -> None:
         """Write a number to the child's stdin; that it has gone shows when its answer is read."""
@@ -125,11 +140,14 @@ def usage(pid: int) -> Usage:
     """What the process has used until now, all its threads together."""
     process = Path(f"/proc/{pid}")
     nanoseconds = sleeps = 0
-    for task in process.joinpath("task").iterdir():
-        nanoseconds += exact_nanoseconds(task)
-        status = task.joinpath("status").read_text()
-        sleeps += int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
-    after_name = process.joinpath("stat").read_text().rpartition(")")[2].split()
+    try:
+        for task in process.joinpath("task").iterdir():
+            nanoseconds += exact_nanoseconds(task)
+            status = task.joinpath("status").read_text()
+            sleeps += int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+        after_name = process.joinpath("stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError) as error:  # somebody else's child, which has been waited for
+        raise UnableError("the server has ended") from error
     return Usage(nanoseconds, int(after_name[11]), int(after_name[12]), sleeps)
 
 
@@ -175,6 +193,18 @@ def version_of(python: str) -> str:
     return answer.strip().removeprefix("CPython ")
 
 
+def find_nginx() -> tuple[str, str]:
+    """The path of nginx, and its version."""
+    path = shutil.which("nginx") or shutil.which("nginx", path=SYSTEM_PATH)
+    if path is None:
+        raise UnableError("this machine has no nginx")
+    try:
+        outcome = subprocess.run([path, "-v"], capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UnableError(f"not an nginx that runs: {path}") from error
+    return path, outcome.stderr.strip().rpartition("/")[2]
+
+
 def make_importable(folder: str) -> str:
     """A directory from which any interpreter imports this very copy of partway."""
     package = Path(folder, "import", "partway")
@@ -207,10 +237,11 @@ class Bench:
             return (sys.executable, str(PEERS / "load.py"))
 
     @contextmanager
-    def echo(
-        self, server: Server, load: Sequence[str], connections: int, size: int
-    ) -> Iterator[Callable[[int], Usage]]:
-        """A server with its load; what this yields does so many requests, and tells their cost."""
+    def loaded(self, server: Server, load: Sequence[str], words: Sequence[str]) -> Iterator[Callable[[int], Usage]]:
+        """A server with its load; what this yields does so many requests, and tells their cost.
+
+        `words` are the load's: connections, bytes in an answer, and the requests of HTTP if it is that.
+        """
 
         def work(requests: int) -> Usage:
             before = settled_usage(process.pid)
@@ -223,20 +254,20 @@ class Bench:
             return settled_usage(process.pid).since(before, requests)
 
         with self.start(server) as process:
-            command = [*load, process.line("PORT", START_SECONDS_MAX), str(connections), str(size)]
+            command = [*load, str(process.port()), *words]
             with Child(command, self.load_core) as generator:
                 yield work
 
-    def memory(self, server: Server, marks: Sequence[int]) -> list[dict[str, int]]:
-        """Memory with no silent connection, and with as many as each mark says."""
+    def memory(self, server: Server, marks: Sequence[int], said: bytes) -> list[dict[str, int]]:
+        """Memory with no connection, and with as many as each mark says, which have said so much and then nothing."""
         with ExitStack() as stack:
             process = stack.enter_context(self.start(server))
-            port = int(process.line("PORT", START_SECONDS_MAX))
+            port = process.port()
             settled_usage(process.pid)
             figures, files, opened = [memory(process.pid)], open_files(process.pid), 0
             for mark in marks:
                 for number in range(opened, mark):
-                    stack.enter_context(silent_connection(port, f"127.0.0.{1 + number % SOURCES}"))
+                    add_silent(stack, port, f"127.0.0.{1 + number % SOURCES}", said)
                 opened = mark
                 wait_for_files(process.pid, files + mark)
                 settled_usage(process.pid)
@@ -246,10 +277,11 @@ class Bench:
             return figures
 
 
-def silent_connection(port: int, source: str) -> socket.socket:
-    """A connection that never speaks; bounded, for a full backlog drops it without an answer."""
+def add_silent(stack: ExitStack, port: int, source: str, said: bytes) -> None:
+    """Add a connection that says so much and then nothing; bounded, for a full backlog drops it without an answer."""
     try:
-        return socket.create_connection(("127.0.0.1", port), CONNECT_SECONDS_MAX, (source, 0))
+        connection = socket.create_connection(("127.0.0.1", port), CONNECT_SECONDS_MAX, (source, 0))
+        stack.enter_context(connection).sendall(said)
     except OSError as error:
         raise UnableError(f"a silent connection failed: {error}") from error
 

@@ -14,14 +14,17 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import tty
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
+from io import StringIO
 from pathlib import Path
 
 import pytest
-from partway.engine import Limits, Reactor
-from partway.protocols.command import main
+from partway.engine import Limits, Notice, Reactor
+from partway.protocols.command import _Outputs, main
 
 SECONDS_MOST = 10.0  # nothing here takes as long, unless it hangs
 HAVE_IP6 = socket.has_ipv6 and os.path.exists("/proc/net/if_inet6")
@@ -93,16 +96,47 @@ class Served:
 
 
 @contextmanager
-def served(command: str, *options: str, fds: Sequence[int] = (), folder: Path | None = None) -> Iterator[Served]:
+def served(
+    command: str,
+    *options: str,
+    fds: Sequence[int] = (),
+    folder: Path | None = None,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+) -> Iterator[Served]:
     """Start a server; whatever happens, it is gone afterwards."""
-    process = subprocess.Popen(
-        [*START, command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=fds, cwd=folder
-    )
+    process = subprocess.Popen([*START, command, *options], stdout=stdout, stderr=stderr, pass_fds=fds, cwd=folder)
     with process:
         try:
             yield Served(process, command)
         finally:
             process.kill()
+
+
+@contextmanager
+def terminal(raw: bool = True) -> Iterator[tuple[int, int]]:
+    """Both ends of a terminal; one that is raw shows what it is given, and nothing else."""
+    master, slave = os.openpty()
+    if raw:
+        tty.setraw(slave)
+    try:
+        yield master, slave
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+@contextmanager
+def served_on_a_terminal(command: str, *options: str) -> Iterator[Served]:
+    """Start a server whose stderr is a terminal."""
+    with terminal() as (master, slave):
+        process = subprocess.Popen([*START, command, *options], stdout=subprocess.DEVNULL, stderr=slave)
+        process.stderr = os.fdopen(os.dup(master), "rb", 0)
+        with process:
+            try:
+                yield Served(process, command)
+            finally:
+                process.kill()
 
 
 def answered(channel: socket.socket, said: bytes, until: bytes) -> bytes:
@@ -242,6 +276,17 @@ def test_the_schedule_is_the_reactors(schedule: str, monkeypatch: pytest.MonkeyP
     assert told == [schedule]
 
 
+@pytest.mark.parametrize("command", ["http", "echo"])
+def test_notices_are_said(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def no_reactor(*_: object, **options: Callable[[Notice], None]) -> None:
+        options["observer"](Notice("kind", "two\nlines"))
+        raise OSError("seen")
+
+    monkeypatch.setattr("partway.protocols.command.Reactor", no_reactor)
+    assert main([command, *LOCAL, "--selector", "select"]) == 1
+    assert capsys.readouterr().err == "partway: kind: two\nlines\npartway: seen\n"
+
+
 # How it ends.
 
 
@@ -269,6 +314,16 @@ def test_a_second_signal_ends_it_at_once(site: Path, first: int) -> None:
             assert server.lives()
             assert server.end(signal.SIGTERM) == 0
         assert server.rest() == ""
+
+
+def test_two_signals_at_once_end_it_at_once(site: Path) -> None:
+    with served("http", *LOCAL, "--drain-seconds", "60", str(site)) as server, server.dial() as busy:
+        busy.sendall(GET[:-1])
+        assert answered(server.dial(), GET, b"the file")
+        server.send(signal.SIGSTOP)
+        server.send(signal.SIGTERM)
+        server.send(signal.SIGINT)
+        assert server.end(signal.SIGCONT) == 0
 
 
 def test_a_drain_has_its_seconds(site: Path) -> None:
@@ -322,6 +377,240 @@ def test_a_signal_right_behind_the_first_line(name: str) -> None:
     done = run(sys.executable, "-c", EAGER.format(name=name))
     assert done.returncode == 0
     assert done.stderr.count("\n") == 1
+
+
+# The access log.
+
+SHOWN = r'127\.0\.0\.1 - - \[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d \+0000\] "GET /%s HTTP/1\.1" %s "-" "-"\n'
+
+
+def get(server: Served, name: str, status: int = 404) -> None:
+    """Ask for a file, and read the answer's first line."""
+    with server.dial() as channel:
+        channel.sendall(b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % name.encode())
+        assert channel.recv(65536).startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_a_log(site: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with served("http", *LOCAL, "--log", str(log), str(site)) as server:
+        get(server, "file", 200)
+        get(server, "nothing")
+        assert server.end() == 0
+        assert server.rest() == ""
+    lines = log.read_text().splitlines(keepends=True)
+    assert len(lines) == 2
+    assert re.fullmatch(SHOWN % ("file", "200 8"), lines[0])
+    assert re.fullmatch(SHOWN % ("nothing", r"404 \d+"), lines[1])
+
+
+def test_a_log_tells_of_answers_that_the_end_cut_off(site: Path) -> None:
+    with (site / "large").open("wb") as file:
+        file.truncate(100_000_000)
+    log = site / "log"
+    with served("http", *LOCAL, "--log", str(log), str(site)) as server, server.dial() as channel:
+        channel.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert channel.recv(1)
+        server.send(signal.SIGTERM)
+        assert server.lives(0.1)
+        assert server.end() == 0
+    assert re.fullmatch(SHOWN % ("large", r"200 \d{1,8}"), log.read_text())
+
+
+def test_a_log_is_reopened_on_sighup(site: Path) -> None:
+    """As logrotate does it: rename, and tell."""
+    log = site / "log"
+    with served("http", *LOCAL, "--log", str(log), str(site)) as server:
+        get(server, "first")
+        log.rename(site / "log.1")
+        get(server, "second")
+        server.send(signal.SIGHUP)
+        get(server, "between")  # by the end of which the signal has come
+        get(server, "third")
+        server.send(signal.SIGHUP)  # of no consequence
+        assert server.end() == 0
+        assert server.rest() == ""
+    old, new = (site / "log.1").read_text(), log.read_text()
+    assert old.startswith("127.0.0.1 - - [") and "GET /first " in old and "GET /second " in old
+    assert "GET /third " in new and "GET /third " not in old
+    assert (old + new).count("\n") == 4
+
+
+def test_a_log_that_cannot_be_reopened_is_kept(site: Path) -> None:
+    folder = site / "two\nlines"
+    folder.mkdir()
+    with served("http", *LOCAL, "--log", str(folder / "log"), str(site)) as server:
+        folder.rename(site / "old")
+        server.send(signal.SIGHUP)
+        line = server.line()
+        assert line.startswith("partway: log: [Errno 2] No such file or directory: ") and "two" in line
+        get(server, "file", 200)
+        assert server.end() == 0
+        assert server.rest() == ""
+    assert (site / "old" / "log").read_text().count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["http", "echo"])
+def test_sighup_ends_nothing(command: str, site: Path) -> None:
+    with served(command, *LOCAL, folder=site) as server:
+        for _ in range(3):
+            server.send(signal.SIGHUP)
+            assert answered(server.dial(), GET, b"the file" if command == "http" else GET)
+        server.send(signal.SIGHUP)
+        assert server.end() == 0
+        assert server.rest() == ""
+
+
+def test_a_hangup_and_an_end_drain(site: Path) -> None:
+    """Both in one: it is not the second signal that ends a server at once."""
+    with served("http", *LOCAL, str(site)) as server, server.dial() as busy:
+        busy.sendall(GET[:-1])
+        assert answered(server.dial(), GET, b"the file")
+        server.send(signal.SIGSTOP)
+        server.send(signal.SIGHUP)
+        server.send(signal.SIGTERM)
+        server.send(signal.SIGCONT)
+        assert server.lives()
+        assert answered(busy, GET[-1:], b"the file")
+        assert server.wait() == 0
+
+
+def test_a_terminal_shows_a_line_for_each_answer(site: Path) -> None:
+    with served_on_a_terminal("http", *LOCAL, str(site)) as server:
+        get(server, "file", 200)
+        assert re.fullmatch(SHOWN % ("file", "200 8"), server.line())
+        get(server, "nothing")
+        assert re.fullmatch(SHOWN % ("nothing", r"404 \d+"), server.line())
+        assert server.end() == 0
+
+
+@pytest.mark.parametrize("option", ["--quiet", "--log", "--watch"])
+def test_a_terminal_that_is_to_show_nothing(option: str, site: Path) -> None:
+    """`--watch` draws on it: a line would tear the picture."""
+    options = (option, str(site / "log")) if option == "--log" else (option,)
+    with served_on_a_terminal("http", *LOCAL, *options, str(site)) as server:
+        get(server, "file", 200)
+        assert server.end() == 0
+        assert server.process.stderr is not None
+        assert select.select([server.process.stderr], [], [], 0)[0] == []
+
+
+def test_a_terminal_that_is_not_read_stops_nobody(site: Path) -> None:
+    with served_on_a_terminal("http", *LOCAL, str(site)) as server:
+        name = "x" * 2000
+        with server.dial() as channel:
+            for _ in range(100):
+                channel.sendall(b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % name.encode())
+                assert channel.recv(65536).startswith(b"HTTP/1.1 404 ")
+        assert server.end() == 0
+
+
+def test_a_terminal_that_is_closed_ends_nothing(site: Path) -> None:
+    master, slave = os.openpty()
+    with served("http", *LOCAL, "--watch", "--log", str(site / "log"), str(site), stdout=slave) as server:
+        os.close(slave)
+        os.close(master)
+        assert server.lives(0.7)  # a frame finds nobody
+        get(server, "file", 200)
+        assert server.end() == 0
+        assert server.rest() == ""
+    assert (site / "log").read_text().count("\n") == 1
+
+
+class _Calls:
+    """The reactor's `after`, by hand."""
+
+    def __init__(self) -> None:
+        self.functions: list[Callable[[], None]] = []
+
+    def __call__(self, seconds: float, function: Callable[[], None]) -> None:
+        self.functions.append(function)
+
+
+def test_notices_and_lines_share_what_is_kept_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So neither stands within the other, and nobody who doesn't read them can stop the server."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    with os.fdopen(reader, "rb", 0) as reading, os.fdopen(writer, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        monkeypatch.setattr(stderr, "isatty", lambda: True, raising=False)
+        calls = _Calls()
+        outputs = _Outputs(calls)
+        log = outputs.open_log(Namespace(log=None, quiet=False, watch=False))
+        assert log is not None
+        for number in range(200):
+            log.write(b"line %d %b\n" % (number, b"x" * 100))
+            outputs.tell(Notice("kind", f"number {number} \u20ac\ud800"))
+        heard = b""
+        while calls.functions:
+            calls.functions.pop()()
+            if select.select([reading], [], [], 0)[0]:
+                heard += reading.read(65536)
+        outputs.close()
+    lines = heard.decode().splitlines()
+    assert lines[::2] == [f"line {number} {'x' * 100}" for number in range(200)]
+    assert lines[1::2] == [f"partway: kind: number {number} \u20ac\\ud800" for number in range(200)]
+
+
+def test_notices_where_stderr_is_somebodys_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
+    outputs = _Outputs(_Calls())
+    assert outputs.open_log(Namespace(log=None, quiet=False, watch=False)) is None
+    outputs.tell(Notice("kind", "text"))
+    outputs.close()
+    assert said.getvalue() == "partway: kind: text\n"
+
+
+# What `partway http` is told.
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), {}),
+        (("--index", "home.htm"), {"index": "home.htm"}),
+        (("--index", ".home", "--dotfiles"), {"index": ".home", "dotfiles": True}),
+        (("--no-listing",), {"listing": False}),
+        (("--spa",), {"spa": True}),
+        (("--dotfiles",), {"dotfiles": True}),
+        (("--cache-control", "max-age=60, \u00e9"), {"cache_control": "max-age=60, \u00e9"}),
+        (("--cors",), {"cors": "*"}),
+        (("--cors", "*"), {"cors": "*"}),
+        (("--cors", "null"), {"cors": "null"}),
+        (("--cors", "https://a.example:8443"), {"cors": "https://a.example:8443"}),
+        (("--cors=http://[::1]:80",), {"cors": "http://[::1]:80"}),
+        (("--no-file-cache",), {"file_cache": False}),
+    ],
+)
+def test_what_the_folder_is_told(
+    words: tuple[str, ...], expected: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+
+    def folder(root: str, **options: object) -> None:
+        told.append((root, options))
+        raise OSError("seen")
+
+    monkeypatch.setattr("partway.protocols.http.Folder", folder)
+    assert main(["http", *LOCAL, "site", *words]) == 1
+    defaults = {"index": "index.html", "listing": True, "spa": False, "dotfiles": False}
+    defaults |= {"cache_control": "", "cors": "", "file_cache": True}
+    assert told == [("site", {**defaults, **expected})]
+
+
+def test_what_comes_of_it(site: Path) -> None:
+    (site / "home.htm").write_bytes(b"home")
+    (site / ".hidden").write_bytes(b"hidden")
+    options = ["--index", "home.htm", "--spa", "--dotfiles", "--no-file-cache", "--no-listing"]
+    options += ["--cache-control", "max-age=60", "--cors"]
+    with served("http", *LOCAL, str(site), *options) as server:
+        for path, body in ((b"/", b"home"), (b"/some/where", b"home"), (b"/.hidden", b"hidden")):
+            said = answered(server.dial(), b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path, body)
+            assert said.startswith(b"HTTP/1.1 200 ")
+            assert b"\r\ncache-control: max-age=60\r\n" in said.lower()
+            assert b"\r\naccess-control-allow-origin: *\r\n" in said.lower()
+        assert server.end() == 0
 
 
 # Control, and watching.
@@ -407,6 +696,21 @@ def test_a_watch_that_is_read_too_slowly(monkeypatch: pytest.MonkeyPatch) -> Non
         assert server.end() == 0
 
 
+def test_a_watch_on_a_terminal_that_was_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal that is ready may yet wait, unlike a pipe."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("LINES", "200")
+    with ExitStack() as stack:
+        _, slave = stack.enter_context(terminal(raw=False))
+        server = stack.enter_context(served("echo", *LOCAL, "--watch", stdout=slave))
+        for _ in range(180):
+            stack.enter_context(server.dial())
+        assert server.lives(1.2)  # two frames of 18 KiB, and it holds some 20 KiB
+        assert answered(server.dial(), b"x", b"x") == b"x"
+        assert server.end() == 0
+        assert os.get_blocking(slave)
+
+
 # Mistakes.
 
 
@@ -461,6 +765,27 @@ MISTAKES = {
     "limits that contradict": (("echo", "--line-bytes", "99999", *LOCAL), "line_bytes"),
     "limit beyond the kernel's": (("echo", "--backlog", "99999999999", *LOCAL), "backlog"),
     "another beyond the kernel's": (("echo", "--notsent-bytes", "99999999999", *LOCAL), "notsent_bytes"),
+    "index that is no name": (("http", "--index", "", *LOCAL), "--index: ''"),
+    "index elsewhere": (("http", "--index", "a/b", *LOCAL), "'a/b'"),
+    "index above": (("http", "--index", "..", "--dotfiles", *LOCAL), "'..'"),
+    "index that is the folder": (("http", "--index", ".", "--dotfiles", *LOCAL), "'.'"),
+    "index of two strings": (("http", "--index", "a\0b", *LOCAL), "--index"),
+    "index that hides": (("http", "--index", ".a", *LOCAL), "--dotfiles"),
+    "header with a line break": (("http", "--cache-control", "a\r\nb", *LOCAL), "--cache-control"),
+    "header with a tab": (("http", "--cache-control", "a\tb", *LOCAL), "--cache-control"),
+    "header with a control": (("http", "--cache-control", "a\x7fb", *LOCAL), "--cache-control"),
+    "header with another control": (("http", "--cache-control", "a\x9bb", *LOCAL), "--cache-control"),
+    "header beyond latin-1": (("http", "--cache-control", "a\u0100", *LOCAL), "--cache-control"),
+    "header of no text": (("http", "--cache-control", *LOCAL), "expected one argument"),
+    "origin that is a folder": (("http", *LOCAL, "--cors", "site"), "DIR stands before --cors"),
+    "origin with a path": (("http", *LOCAL, "--cors", "https://a.example/"), "'https://a.example/'"),
+    "two origins": (("http", *LOCAL, "--cors", "https://a.example,https:b"), "a.example"),
+    "origin with a line break": (("http", *LOCAL, "--cors", "https://a\r\nb"), "--cors"),
+    "origin beyond ASCII": (("http", *LOCAL, "--cors", "https://\u00e9"), "--cors"),
+    "empty origin": (("http", *LOCAL, "--cors="), "--cors"),
+    "log and no log": (("http", *LOCAL, "--quiet", "--log", "/nope/nope"), "not allowed with argument --quiet"),
+    "log of an echo": (("echo", *LOCAL, "--log", "/nope/nope"), "unrecognized arguments: --log"),
+    "silence of an echo": (("echo", *LOCAL, "--quiet"), "unrecognized arguments: --quiet"),
     "bench of nothing": (("bench",), "echo|memory"),
     "bench of something else": (("bench", "nope"), "'nope'"),
     "bench with an unknown option": (("bench", "echo", "--bogus"), "--bogus"),
@@ -503,6 +828,19 @@ def test_what_the_system_refuses_is_one_line_and_exit_1(
     code, line = one_line(capsys, "echo", *words)
     assert code == 1
     assert said in line
+
+
+@IN_THIS_PROCESS
+def test_a_log_that_cannot_be_opened(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path, said in ((site / "no" / "log", "No such file"), (site, "Is a directory")):
+        code, line = one_line(capsys, "http", *LOCAL, "--log", str(path), str(site))
+        assert code == 1 and said in line and str(path) in line
+
+
+@IN_THIS_PROCESS
+def test_a_mistake_makes_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert one_line(capsys, "http", *LOCAL, "--log", str(tmp_path / "log"), "/nope")[0] == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 @IN_THIS_PROCESS

@@ -1,6 +1,7 @@
 """HTTP/1.0 and 1.1: heads in, answers out; and a folder as what is answered with."""
 
-from .connection import JOIN_BYTES, Handler, Http, Request, Response, Server, http_date
+from .connection import Http, Server
 from .folder import Folder
+from .message import Answered, Body, Handler, Request, Response, Taker, page
 
-__all__ = ["JOIN_BYTES", "Folder", "Handler", "Http", "Request", "Response", "Server", "http_date"]
+__all__ = ["Answered", "Body", "Folder", "Handler", "Http", "Request", "Response", "Server", "Taker", "page"]

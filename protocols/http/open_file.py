@@ -9,6 +9,8 @@ import os
 from errno import ENODEV
 from stat import S_ISREG
 
+from ...engine import NEXT, File, Want
+
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 """O_NONBLOCK: opening a FIFO must not wait for its writer; O_NOCTTY: a terminal must not become ours."""
 
@@ -18,16 +20,18 @@ class ChangedError(OSError):
 
 
 class OpenFile:
-    """A regular file, open for reading. `size` in bytes and `modified` in seconds since 1970, as they were at opening.
+    """A regular file, open for reading, with as many users as have said so. `size` in bytes as it was at opening.
 
-    Raises OSError for what cannot be opened or is no regular file.
+    `descriptor` is the file, open, and this object's from then on; without one the path is opened. Raises OSError for
+    what cannot be opened or is no regular file.
     """
 
-    __slots__ = ("_descriptor", "identity", "modified", "path", "size")
+    __slots__ = ("_descriptor", "_users", "identity", "path", "size")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, descriptor: int = -1) -> None:
         self.path = path
-        self._descriptor = os.open(path, _FLAGS)
+        self._users = 1
+        self._descriptor = os.open(path, _FLAGS) if descriptor < 0 else descriptor
         try:
             status = os.fstat(self._descriptor)
             if not S_ISREG(status.st_mode):
@@ -36,8 +40,7 @@ class OpenFile:
             self.close()
             raise
         self.size = status.st_size
-        self.modified = status.st_mtime
-        self.identity = (status.st_dev, status.st_ino, status.st_mtime_ns)
+        self.identity = (status.st_dev, status.st_ino, status.st_ctime_ns)  # st_mtime can be set by anybody
 
     def fileno(self) -> int:
         """Return its descriptor, opened anew after a thaw. Raises ChangedError where that is another file."""
@@ -49,19 +52,54 @@ class OpenFile:
             self._descriptor, again._descriptor = again._descriptor, -1
         return self._descriptor
 
-    def read(self, count: int, offset: int = 0) -> bytes:
-        """Return up to `count` bytes from `offset`."""
-        return os.pread(self.fileno(), count, offset)
+    def share(self) -> "OpenFile":
+        """Return it, for one user more, who closes it as well."""
+        self._users += 1
+        return self
 
     def close(self) -> None:
-        """Close it, once."""
-        if self._descriptor >= 0:
+        """Close it, with its last user."""
+        self._users -= 1
+        if self._users <= 0 and self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def __getstate__(self) -> tuple[str, int, float, tuple[int, int, int]]:
-        return self.path, self.size, self.modified, self.identity
+    def __del__(self) -> None:
+        if getattr(self, "_descriptor", -1) >= 0:  # a cache that is dropped as a whole closes nothing itself
+            os.close(self._descriptor)
 
-    def __setstate__(self, state: tuple[str, int, float, tuple[int, int, int]]) -> None:
-        self.path, self.size, self.modified, self.identity = state
+    def __getstate__(self) -> tuple[str, int, tuple[int, int, int]]:
+        return self.path, self.size, self.identity
+
+    def __setstate__(self, state: tuple[str, int, tuple[int, int, int]]) -> None:
+        self.path, self.size, self.identity = state
         self._descriptor = -1
+        self._users = 1
+
+
+class FileBody:
+    """An answer's body made of parts of one file, and of bytes between them. Closes its file.
+
+    `pieces` are bytes or (offset, count); `size` is the sum of their bytes.
+    """
+
+    __slots__ = ("file", "pieces", "size")
+
+    def __init__(self, file: OpenFile, pieces: list[bytes | tuple[int, int]]) -> None:
+        self.file = file
+        self.pieces = pieces[::-1]
+        self.size: int | None = sum(len(piece) if isinstance(piece, bytes) else piece[1] for piece in pieces)
+
+    def step(self) -> Want:
+        """Hand over the next piece."""
+        if not self.pieces:
+            return NEXT
+        piece = self.pieces.pop()
+        return piece if isinstance(piece, bytes) else File(self.file, *piece)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    def __str__(self) -> str:
+        return self.file.path
