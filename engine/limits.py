@@ -66,7 +66,7 @@ class Limits:
     listing_entries_max: int = 10_000  # names on a folder's page
     files_kept_max: int = 256  # files in the cache: large ones open, small ones as bytes
     notsent_bytes: int = 128 * KIB  # TCP_NOTSENT_LOWAT: unsent bytes that the kernel takes from us for one row
-    notsent_file_bytes: int = 4 * MIB  # the same for a long file, whose pages are the page cache's: 128 KiB halved the rate
+    notsent_file_bytes: int = 4 * MIB  # for a long file: its pages are the page cache's, and 128 KiB halved the rate
     backlog_lines: int = 256  # lines that a chat's slowest member may be behind
     relay_bytes: int = 64 * KIB  # one direction of a tunnel
 

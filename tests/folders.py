@@ -62,10 +62,10 @@ class Answer:
         self.headers: dict[str, str] = {}
         self.body = b""
         self.whole = True  # the body was bytes
-        pair = None if head.memo is None else folder.remembered(head)
-        self.remembered = pair is not None
-        if pair is not None:
-            self._read(pair[0], pair[1])
+        whole = None if head.memo is None else folder.remembered(head, b"Date: today\r\n")
+        self.remembered = whole is not None
+        if whole is not None:
+            self._read(*whole.split(b"Date: today\r\n"))
             return
         try:
             response = folder.begin(Request(head, row))

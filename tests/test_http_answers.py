@@ -841,10 +841,10 @@ class Remembering:
             request.head.memo = self.memo
         return Response(200, (), b"asked" if request.body is None else request.body.value())
 
-    def remembered(self, head: Any) -> tuple[bytes, bytes] | None:
+    def remembered(self, head: Any, date: bytes) -> bytes | None:
         assert head.memo == "memo"
         self.again += 1
-        return None if self.forgets else (b"HTTP/1.1 200 OK\r\n", b"Content-Length: 5\r\n\r\nagain")
+        return None if self.forgets else b"HTTP/1.1 200 OK\r\n" + date + b"Content-Length: 5\r\n\r\nagain"
 
 
 def one_by_one(rig: Rig, *data: bytes) -> list[bytes]:
@@ -914,10 +914,10 @@ def test_only_a_plain_get_is_answered_from_memory(tmp_path: Path, data: bytes, m
     asked_again: list[bool] = []
     again = Files.again
 
-    def spy(self: Files, head: Any) -> Any:
-        pair = again(self, head)
-        asked_again.append(pair is not None)
-        return pair
+    def spy(self: Files, head: Any, date: bytes) -> Any:
+        whole = again(self, head, date)
+        asked_again.append(whole is not None)
+        return whole
 
     monkeypatch.setattr(Files, "again", spy)
     rig = rig_of(Folder(str(tmp_path), file_cache=False))

@@ -19,7 +19,7 @@ from partway.engine.freeze import freeze, thaw
 from partway.engine.machine import Machine
 from partway.engine.simulation import Peer
 from partway.protocols.http import Folder, Http, Request, Response, Server
-from partway.protocols.http.files import ENTRY_BYTES, YOUNG_SECONDS, Files, kind_of
+from partway.protocols.http.files import COPIES, ENTRY_BYTES, YOUNG_SECONDS, Files, kind_of
 from partway.protocols.http.message import JOIN_BYTES
 from partway.protocols.http.open_file import ChangedError, FileBody, OpenFile
 from worlds import SEEDS, Rig
@@ -264,9 +264,9 @@ def test_a_large_file_is_read_when_it_is_sent_however_young(site: Site) -> None:
 def test_bytes_are_counted_on_the_table(site: Site) -> None:
     table = site.row.table
     site.get("/small.txt")
-    assert table.kept == ENTRY_BYTES + len(SMALL)
+    assert table.kept == ENTRY_BYTES + COPIES * len(SMALL)
     site.get("/large.txt")
-    assert table.kept == 2 * ENTRY_BYTES + len(SMALL)  # the large one is only open
+    assert table.kept == 2 * ENTRY_BYTES + COPIES * len(SMALL)  # the large one is only open
     (site.root / "small.txt").unlink()
     site.get("/small.txt")
     assert table.kept == ENTRY_BYTES
@@ -279,15 +279,15 @@ def kept_names(site: Site) -> list[bytes]:
 
 
 def test_older_ones_leave_where_the_table_keeps_no_more(tmp_path: Path) -> None:
-    each = ENTRY_BYTES + 100
+    each = ENTRY_BYTES + COPIES * 100
     site = Site(tmp_path, Visitor(kept_most=2 * each))
     for name in "abc":
         site.write(name, name.encode() * 100)
         assert site.get("/" + name).body == name.encode() * 100
         assert site.row.table.kept <= 2 * each
     assert kept_names(site) == [b"b", b"c"]
-    site.write("d", b"d" * (each + 1))  # takes the room of both
-    assert site.get("/d").body == b"d" * (each + 1)
+    site.write("d", b"d" * 120)  # takes the room of both
+    assert site.get("/d").body == b"d" * 120
     assert kept_names(site) == [b"d"]
     site.folder.files.clear(site.row)
     assert site.row.table.kept == 0
@@ -484,11 +484,12 @@ def test_what_has_left_the_cache_holds_no_bytes(site: Site) -> None:
     memos = {id(head.memo): head.memo for head in heads}
     assert len(memos) == 1, "one file has one entry"
     (entry,) = memos.values()
+    assert site.again(heads[0]).remembered
     site.get("/small.txt", accept_encoding="gzip, br")
     site.get("/small.txt", "HEAD", if_none_match="*")
-    assert entry.response is not None and entry.pair is not None
+    assert entry.response is not None and entry.dated
     site.folder.files.clear(site.row)
-    assert entry.response is None and entry.pair is None and entry.file is None and entry.kept == 0
+    assert entry.response is None and not entry.dated and entry.file is None and entry.kept == 0
     assert not site.again(heads[0]).remembered, "it has to be found anew"
     assert site.again(heads[0]).remembered
 
@@ -502,7 +503,7 @@ def test_a_memo_holds_no_bytes_where_the_cache_does_not(tmp_path: Path, file_cac
     for _ in range(3):
         answer = site.again(head)
         assert answer.body == SMALL
-        assert head.memo.response is None and head.memo.pair is None
+        assert head.memo.response is None and not head.memo.dated
     assert answer.remembered == (not file_cache), "what is too young is looked for in earnest"
     assert site.row.table.kept == 0
     site.close()

@@ -168,6 +168,15 @@ class Beneath:
             return self._by_openat2(self._openat2, name)
         return self._by_path(name) if self.how == "path" else self._by_walk(name)
 
+    def open_again(self, name: bytes) -> int:
+        """Do as `open` does, for a name that it has taken before, without looking at the name a second time."""
+        if _SLASH not in name and self.root >= 0:
+            try:
+                return os.open(name, _READ_NO_LINK, dir_fd=self.root)
+            except (OSError, ValueError):
+                pass
+        return self.open(name)
+
     def stat(self, name: bytes) -> os.stat_result:
         """Return the status of what a name that `open` has taken leads to now, links followed. Raises OSError.
 

@@ -55,7 +55,7 @@ class Server:
         self.recall = Recall()
         self.date = b""
         self.date_until = 0.0
-        self.remembered: Callable[[Head], tuple[bytes, bytes] | None] = getattr(handler, "remembered", _nothing)
+        self.remembered: Callable[[Head, bytes], bytes | None] = getattr(handler, "remembered", _nothing)
         self.tick: Callable[[Row], None] | None = getattr(handler, "tick", None)
 
     def __call__(self, row: Row) -> "Http":
@@ -70,7 +70,7 @@ class Server:
 
     def date_line(self, row: Row) -> bytes:
         """Return the Date header. Once a second it is put together, and the handler told."""
-        now = row.now
+        now = row.table.now  # as row.now, without a property's cost
         if not self.date_until - 1 <= now < self.date_until:
             wall = row.wall
             self.date = b"Date: %b\r\n" % http_date(int(wall)).encode()
@@ -146,12 +146,10 @@ class Http:
             return self._go_on()
         self.fresh = b""
         if head.memo is not None and server.log is None:
-            date = server.date_line(self.row)
-            pair = server.remembered(head)
-            if pair is not None:
+            whole = server.remembered(head, server.date_line(self.row))
+            if whole is not None:
                 self.answering = True
-                before, after = pair
-                return before + date + after
+                return whole
         return self._begin(Request(head, self.row))
 
     def _store(self) -> None:
@@ -446,7 +444,7 @@ class _Record:
         return Answered(row.peer, row.wall, self.head, self.status, max(0, row.sent - self.body_from))
 
 
-def _nothing(head: Head) -> None:
+def _nothing(head: Head, date: bytes) -> None:
     """Remember no answer."""
 
 

@@ -25,6 +25,7 @@ ENTRY_BYTES = 1024  # what an entry counts for besides its bytes
 ABSENT_MAX = 1024
 SWEPT_A_TICK = 8
 NEIGHBOURS = {"br": b".br", "zstd": b".zst", "gzip": b".gz"}  # codings by preference, and what names have for them
+COPIES = 3  # of a small file's bytes: as they are, with their length before them, and in a dated answer
 READ_TRIES = 3  # of a file that changes while it is read
 
 _CODED_KINDS = {"gzip": "application/gzip", "br": "application/x-brotli", "compress": "application/x-compress"}
@@ -63,10 +64,23 @@ _version = lru_cache(maxsize=256)(Version)
 class Entry:
     """A file that was found: its version, and its bytes as a whole answer where it is small, or it open where not.
 
-    `pair` is that answer's bytes before its Date and after it, of which `length` is all but the file's own.
+    `length` is what stands between that answer's Date and the file's bytes; `dated` is the answer whole, with the
+    `date` that it was last given.
     """
 
-    __slots__ = ("file", "identity", "kept", "length", "modified_ns", "pair", "path", "response", "users", "version")
+    __slots__ = (
+        "date",
+        "dated",
+        "file",
+        "identity",
+        "kept",
+        "length",
+        "modified_ns",
+        "path",
+        "response",
+        "users",
+        "version",
+    )
 
     def __init__(self, path: bytes, version: Version, status: os.stat_result) -> None:
         self.path = path
@@ -75,7 +89,7 @@ class Entry:
         self.modified_ns = status.st_mtime_ns
         self.file: OpenFile | None = None
         self.response: Response | None = None
-        self.pair: tuple[bytes, bytes] | None = None
+        self.date = self.dated = b""
         self.length = b""
         self.kept = 0  # bytes that it counts for in the cache; 0: it is not there
         self.users = 1  # who have found it and not released it: what they look for besides may push it out
@@ -84,8 +98,13 @@ class Entry:
         """Take the file's bytes."""
         self.response = Response(200, self.version.headers, data, self.version.start)
         self.response.prepare()
-        self.pair = self.response.start, self.response.rest
         self.length = self.response.rest.removesuffix(data)
+
+    def redated(self, date: bytes) -> bytes:
+        """Return the answer with another Date."""
+        assert self.response is not None
+        self.date, self.dated = date, self.version.start + date + self.response.rest
+        return self.dated
 
     def release(self) -> None:
         """Be done with it, once for each time that it was found. Answers that have begun have what they need."""
@@ -95,7 +114,8 @@ class Entry:
     def let_go(self) -> None:
         """Forget the bytes, or close the file, if neither the cache nor anybody else has it."""
         if not self.kept and not self.users:
-            self.response = self.pair = None
+            self.response = None
+            self.date = self.dated = b""
             if self.file is not None:
                 self.file.close()
                 self.file = None
@@ -144,25 +164,22 @@ class Files:
             self.forget((path, coding), row)
         return self._open(path, kind_of(name), coding, row)
 
-    def again(self, head: Head) -> tuple[bytes, bytes] | None:
-        """Answer a simple head as last time, if that was with a small file that is as it was.
-
-        What is before the answer's Date, and what after it.
-        """
+    def again(self, head: Head, date: bytes) -> bytes | None:
+        """Answer a simple head as last time, whole, if that was with a small file that is as it was."""
         entry: Entry = head.memo
         try:
             if entry.kept:
                 status = os.stat(entry.path, dir_fd=self.beneath.root)
                 if entry.identity == (status.st_ctime_ns, status.st_ino, status.st_size):
-                    return entry.pair
+                    return entry.dated if entry.date is date else entry.redated(date)
             elif not self.caches:
-                descriptor = self.beneath.open(entry.path)
+                descriptor = self.beneath.open_again(entry.path)
                 try:
                     status = os.fstat(descriptor)
                     if entry.identity == (status.st_ctime_ns, status.st_ino, status.st_size):
                         data = os.pread(descriptor, status.st_size + 1, 0)
                         if len(data) == status.st_size:
-                            return entry.version.start, entry.length + data
+                            return b"".join((entry.version.start, date, entry.length, data))
                 finally:
                     os.close(descriptor)
         except OSError:
@@ -208,7 +225,7 @@ class Files:
         """Put a file into the cache, if it is not too young and there is room or older ones make some."""
         if entry.file is None and row.wall - entry.identity[0] / 1e9 < YOUNG_SECONDS:
             return
-        size = ENTRY_BYTES + (entry.version.size if entry.file is None else 0)
+        size = ENTRY_BYTES + (COPIES * entry.version.size if entry.file is None else 0)
         while len(self.entries) >= row.limits.files_kept_max or not keep(row, size):
             if not self.entries:
                 return

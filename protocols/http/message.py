@@ -143,8 +143,8 @@ class Handler(Protocol):
 
     `begin` is called when the head has come and before a body is asked for: it may answer at once, return what takes
     the body as it arrives, or None to have the body collected. And it may have a method `tick(row)`, called once a
-    second while it is asked; and `remembered(head) -> (start, rest) | None`, asked first for a simple head whose
-    `memo` the handler has set: a whole answer to the same bytes, what comes before its Date and what after.
+    second while it is asked; and `remembered(head, date) -> bytes | None`, asked first for a simple head whose `memo`
+    the handler has set: the whole answer to the same bytes, with this Date header in it.
     """
 
     def __call__(self, request: Request, /) -> Response:
