@@ -317,6 +317,7 @@ MALFORMED = {
     "nothing after the data": (b"5\r\nhello0\r\n\r\n", 400),
     "a bare LF after the data": (b"5\r\nhello\n0\r\n\r\n", 400),
     "a bare CR after the data": (b"5\r\nhello\r0\r\n\r\n", 400),
+    "one byte more than it says": (b"5\r\nhello!", 400),
     "more data than it says": (b"5\r\nhello!\r\n0\r\n\r\n", 400),
     "less data than it says": (b"5\r\nhell\r\n0\r\n\r\n", 400),
     "a control in an extension": (b"5;a\x01\r\nhello\r\n0\r\n\r\n", 400),
@@ -641,6 +642,27 @@ def test_a_taker_that_wakes_finds_what_had_come(seed: int) -> None:
     assert [answer.status for answer in answers(peer.heard())] == [200]
     assert b"".join(handler.made[0].fed) == b"x" * 200
     assert max(map(len, handler.made[0].fed)) == CHUNKS_A_STEP
+
+
+def test_a_taker_that_is_woken_is_fed_no_more_until_it_asks() -> None:
+    asks = [False]
+
+    def stubborn(taker: Taken) -> Any:
+        return READ if asks.pop() else PARK
+
+    handler = Taking(stubborn)
+    rig = rig_of(handler)
+    ask(rig, post_chunks(chunked(*[b"x"] * 200)), 0.1)
+    for _ in range(3):
+        asks.append(False)
+        rig.rows[0].wake()
+        rig.run(0.1)
+        assert handler.made[0].fed == [b"x" * CHUNKS_A_STEP]
+    asks += [False, True]
+    rig.rows[0].wake()
+    rig.run(0.1)
+    assert handler.made[0].fed == [b"x" * CHUNKS_A_STEP] * 2
+    rig.reactor.close()
 
 
 def test_a_taker_that_waits_is_stepped_when_its_time_has_come() -> None:

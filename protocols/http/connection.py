@@ -54,7 +54,7 @@ class Server:
         self.log = log
         self.recall = Recall()
         self.date = b""
-        self.date_until = 0.0
+        self.date_from = self.date_until = 0.0
         self.remembered: Callable[[Head, bytes], bytes | None] = getattr(handler, "remembered", _nothing)
         self.tick: Callable[[Row], None] | None = getattr(handler, "tick", None)
 
@@ -71,10 +71,10 @@ class Server:
     def date_line(self, row: Row) -> bytes:
         """Return the Date header. Once a second it is put together, and the handler told."""
         now = row.table.now  # as row.now, without a property's cost
-        if not self.date_until - 1 <= now < self.date_until:
+        if not self.date_from <= now < self.date_until:
             wall = row.wall
             self.date = b"Date: %b\r\n" % http_date(int(wall)).encode()
-            self.date_until = now + 1 - wall % 1
+            self.date_from, self.date_until = now, now + 1.0 - wall % 1
             if self.tick is not None:
                 self.tick(row)
         return self.date
@@ -146,7 +146,8 @@ class Http:
             return self._go_on()
         self.fresh = b""
         if head.memo is not None and server.log is None:
-            whole = server.remembered(head, server.date_line(self.row))
+            remembered = server.remembered
+            whole = remembered(head, server.date_line(self.row))
             if whole is not None:
                 self.answering = True
                 return whole

@@ -170,7 +170,8 @@ class Files:
         try:
             if entry.kept:
                 status = os.stat(entry.path, dir_fd=self.beneath.root)
-                if entry.identity == (status.st_ctime_ns, status.st_ino, status.st_size):
+                changed_ns, inode, size = entry.identity
+                if status.st_ctime_ns == changed_ns and status.st_size == size and status.st_ino == inode:
                     return entry.dated if entry.date is date else entry.redated(date)
             elif not self.caches:
                 descriptor = self.beneath.open_again(entry.path)
