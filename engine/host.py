@@ -122,7 +122,7 @@ class Host(MemoryStreams):
         return self._memory
 
     def listen(
-        self, address: Address, backlog: int, notsent_bytes: int = 0, stall_seconds: float = 0.0
+        self, address: Address, backlog: int, notsent_bytes: int = 0
     ) -> "_HostListening":
         """Expect connections for this address."""
         self._last += 1

@@ -52,7 +52,7 @@ class Kernel:
         except (AttributeError, ValueError, OSError):
             return 1 << 30
 
-    def listen(self, address: Address, backlog: int, notsent_bytes: int, stall_seconds: float) -> "ListeningSocket":
+    def listen(self, address: Address, backlog: int, notsent_bytes: int) -> "ListeningSocket":
         """Bind and listen. Accepted sockets inherit the options that are set here."""
         if address.kind == "fd":
             return ListeningSocket(_inherited(address.port), address, None)
@@ -64,7 +64,7 @@ class Kernel:
             if address.kind == "unix":
                 bound = _bind_path(channel, address.host)
             else:
-                _set_options(channel, notsent_bytes, stall_seconds)
+                _set_options(channel, notsent_bytes)
                 channel.bind(where)
             channel.listen(backlog)
         except BaseException:
@@ -206,12 +206,15 @@ def _family_and_where(address: Address) -> tuple[int, str | tuple[str, int]]:
     return family, (address.host, address.port)
 
 
-def _set_options(channel: socket.socket, notsent_bytes: int, stall_seconds: float) -> None:
+def _set_options(channel: socket.socket, notsent_bytes: int) -> None:
+    """Set what accepted sockets inherit.
+
+    Not TCP_USER_TIMEOUT: it counts a closed window too, and a slow reader's stays closed for tens of seconds.
+    """
     if os.name == "posix":  # elsewhere it would let two servers share a port
         _set_option(channel, "SOL_SOCKET", "SO_REUSEADDR", 1)
     _set_option(channel, "IPPROTO_TCP", "TCP_NODELAY", 1)
     _set_option(channel, "IPPROTO_TCP", "TCP_NOTSENT_LOWAT", notsent_bytes)
-    _set_option(channel, "IPPROTO_TCP", "TCP_USER_TIMEOUT", int(min(stall_seconds * 1000, 2**31 - 1)))
     if channel.family == socket.AF_INET6:
         _set_option(channel, "IPPROTO_IPV6", "IPV6_V6ONLY", 1)  # one listener, one family: no surprise by ::
 

@@ -46,8 +46,7 @@ class Limits:
     rate_min: float = 240  # bytes a second, looked at once a period (Kestrel's figure)
     idle_seconds: float = 15  # between requests (gunicorn 2, nginx 75)
     waiting_seconds: float = 300  # on a call, a timer or another row
-    stall_seconds: float = 30  # the same as request_seconds for an answer; then reset (nginx 60)
-    stall_look_seconds: float = 3  # before a reset the kernel is asked twice, so far apart, what the peer has taken
+    stall_seconds: float = 30  # the period of an answer, by what the peer has taken; then reset (nginx 60)
     linger_seconds: float = 5  # for the peer's end after ours; then reset (nginx 5)
     drain_seconds: float = 30  # after a request to stop (gunicorn 30)
 

@@ -6,7 +6,7 @@ looked at once a period: so it costs nothing a byte, and a burst cannot be saved
 
 from .ending import refuse
 from .machine import Cause, Reason
-from .row import CLOSED, IDLE, LINGERING, OPENING, READING, WAITING, WRITING, Row, deadline
+from .row import BURST, CLOSED, IDLE, LINGERING, OPENING, READING, WAITING, WRITING, Row, deadline
 from .stream import visit
 from .timers import NEVER
 
@@ -44,37 +44,30 @@ def expire(row: Row) -> None:
 
 def _earned_a_period(row: Row) -> bool:
     """True where enough has moved in the period that has just ended; then the next one begins."""
+    if row.state == WRITING:
+        return _is_taken(row)
     limits = row.limits
-    if row.state == READING:
-        moved, seconds, count = row.received - row.mark, limits.request_seconds, row.received
-    elif row.state == WRITING:
-        moved, seconds, count = row.sent - row.mark, limits.stall_seconds, row.sent
-    else:
+    if row.state != READING or row.received - row.mark < max(1, limits.rate_min * limits.request_seconds):
         return False
-    if moved < max(1, limits.rate_min * seconds):
-        return row.state == WRITING and _is_taking(row)
-    # An answer's next period begins when something last left: else a burst into the kernel's buffers would buy two.
-    row.since = row.active_at if row.state == WRITING else row.table.now
-    row.mark = count
-    row.taken = -1
+    row.since = row.table.now
+    row.mark = row.received
     return True
 
 
-def _is_taking(row: Row) -> bool:
-    """Ask the kernel, twice, whether the peer takes what left our hands long ago: its buffers hold minutes of that.
+def _is_taken(row: Row) -> bool:
+    """True where a period of an answer goes on, or has ended with enough for another.
 
-    The first time the row gets `stall_look_seconds` more; the second time, a new period if enough has been taken.
+    What counts is what the peer's side has taken: the kernels' buffers hold minutes of a slow reader's answer, so
+    little need leave our hands, and they swallow a burst for who reads nothing. So the kernel is asked, once that burst
+    is over and again at the period's end.
     """
-    limits, now = row.limits, row.table.now
-    unsent = row.table.platform.unsent(row.channel)
-    if unsent < 0:
-        return False
-    taken, before = row.sent - unsent, row.taken
-    if before < 0:
+    limits = row.limits
+    taken = row.sent - max(0, row.table.platform.unsent(row.channel))
+    if row.taken < 0:
         row.taken = taken
-        row.since = now + limits.stall_look_seconds - limits.stall_seconds
-        return unsent > 0
+        return True
+    if taken - row.taken < max(1, limits.rate_min * limits.stall_seconds * (1 - BURST)):
+        return False
     row.taken = -1
-    row.since = now
-    row.mark = row.sent
-    return taken - before >= max(1, limits.rate_min * limits.stall_look_seconds)
+    row.since = row.table.now
+    return True

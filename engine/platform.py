@@ -174,7 +174,7 @@ class Platform(Protocol):
         """Return the machine's memory in bytes."""
         ...
 
-    def listen(self, address: Address, backlog: int, notsent_bytes: int, stall_seconds: float) -> Listening:
+    def listen(self, address: Address, backlog: int, notsent_bytes: int) -> Listening:
         """Begin to listen. Raises OSError."""
         ...
 

@@ -63,7 +63,7 @@ class Reactor:
         if isinstance(address, str):
             address = parse_address(address)
         limits = limits or self.limits
-        channel = self.platform.listen(address, limits.backlog, limits.notsent_bytes, limits.stall_seconds)
+        channel = self.platform.listen(address, limits.backlog, limits.notsent_bytes)
         listener = Listener(self.table, channel, factory, limits)
         self.listeners.append(listener)
         return listener

@@ -180,7 +180,7 @@ class Row(_Hot):
         self.paused_at = NEVER  # when the wait began that the phase's clock stands still for
         self.until = NEVER  # when the machine wants to be stepped in any case
         self.alarm = NEVER  # when the timers will look at this row
-        self.taken = -1  # bytes that the peer's side had taken when the kernel was asked before a reset; -1: not asked
+        self.taken = -1  # bytes that the peer's side had taken when the kernel was asked in this period; -1: not yet
         self.wide = False  # a long file is being sent, of which the kernel takes more
         self.queued = False
         self.connecting = False
@@ -251,6 +251,10 @@ def interest(row: Row) -> int:
     return 0
 
 
+BURST: Final = 1 / 6
+"""The part of an answer's period before what counts begins: a burst fills the kernels' buffers first."""
+
+
 def deadline(row: Row) -> float:
     """Return when the engine's own patience with this row ends, by its state alone."""
     state = row.state
@@ -260,7 +264,7 @@ def deadline(row: Row) -> float:
     if state == READING:
         return row.since + limits.request_seconds
     if state == WRITING:
-        return row.since + limits.stall_seconds
+        return row.since + limits.stall_seconds * (BURST if row.taken < 0 else 1)
     if state == OPENING:
         return row.since + limits.opening_seconds
     if state == WAITING and row.until == NEVER:

@@ -127,7 +127,7 @@ class Simulation(MemoryStreams):
         return 2 << 30
 
     def listen(
-        self, address: Address, backlog: int, notsent_bytes: int = 0, stall_seconds: float = 0.0
+        self, address: Address, backlog: int, notsent_bytes: int = 0
     ) -> "SimulatedListening":
         """Begin to listen; port 0 picks one. Raises OSError where somebody listens already."""
         if address.kind == "tcp" and address.port == 0:

@@ -316,7 +316,8 @@ def _settle(row: Row, event: int, until: float) -> None:
         row.phase = state
         row.requests_then = row.requests
         row.since = now
-        row.mark = row.sent if state == WRITING else row.received
+        row.mark = row.received
+        row.taken = -1
     row.until = until
     table.ask(row)
     table.arm(row)

@@ -2,7 +2,7 @@
 
 Each line of the table is asked of a new server with the limits that users have, once with each parser behind it, while
 a second connection asks before and after and must notice nothing. What is not here cannot be had: a folder takes no
-body (so no 413), and none of its answers waits for anybody (so no 504).
+body (so no 413, and chunks that are none are in test_http_body.py), and none of its answers waits (so no 504).
 """
 
 import errno

@@ -152,8 +152,14 @@ DEADLINES = {
 def test_deadline_by_state(row: Row, state: int) -> None:
     row.state = state
     row.since = row.active_at = row.paused_at = 50.0
+    row.taken = 0
     name = DEADLINES.get(state)
     assert deadline(row) == (50.0 + getattr(row.limits, name) if name else NEVER)
+
+
+def test_an_answers_first_alarm_is_when_what_counts_begins(row: Row) -> None:
+    row.state, row.since = rows.WRITING, 50.0
+    assert deadline(row) == 50.0 + row.limits.stall_seconds / 6
 
 
 def test_a_wait_of_the_machines_own_has_no_other_deadline(row: Row) -> None:
