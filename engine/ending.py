@@ -54,11 +54,12 @@ def close(row: Row, reason: Reason) -> None:
 
 def refuse(row: Row, reason: Reason, reset: bool = False) -> None:
     """End a row on the engine's account, with its machine's last word, unless that would fall into an answer."""
-    words = b""
+    words: bytes | None = b""
     say = getattr(row.machine, "refuse", None)
     if say is not None and row.output is None and not row.half_closed and row.state < LINGERING:
         try:
-            words = b"" + say(reason)
+            said = say(reason)
+            words = None if said is None else b"" + said
         except Exception as error:
             row.table.tell("machine error", f"refuse() of {type(row.machine).__name__}: {error!r}", row)
     if words:
@@ -66,7 +67,7 @@ def refuse(row: Row, reason: Reason, reset: bool = False) -> None:
             row.sent += row.channel.send(words)
         except OSError:
             words = b""  # not worth waiting for: it is the last thing that this row says
-    if row.output is not None:
+    if row.output is not None or words is None:
         row.table.doom(row, reason, reset=True)  # half an answer must not look like a whole one
     elif words or reason.cause is Cause.PEER_ERROR:
         close(row, reason)

@@ -121,9 +121,7 @@ class Host(MemoryStreams):
         """Return the memory in bytes that the limits are made from."""
         return self._memory
 
-    def listen(
-        self, address: Address, backlog: int, notsent_bytes: int = 0
-    ) -> "_HostListening":
+    def listen(self, address: Address, backlog: int, notsent_bytes: int = 0) -> "_HostListening":
         """Expect connections for this address."""
         self._last += 1
         listening = self._listening[address] = _HostListening(self, address, self._last)

@@ -157,8 +157,9 @@ OPTIONAL = ("ended", "refuse", "remaining", "describe", "duplex")
 """Members that the engine looks for and does without:
 
 - `ended(reason)`: the row is gone, for whatever reason: close files, tell the other half of a proxy.
-- `refuse(reason) -> bytes`: what to say when the engine ends the row (408, 431, 503); b"" where a part of an answer
-  has gone already. Never asked for while output is pending.
+- `refuse(reason) -> bytes | None`: what to say when the engine ends the row (408, 431, 503); b"" for nothing; None where
+  a part of an answer has gone already: the connection is then reset, for it must not look whole. Never asked for while
+  output is pending.
 - `remaining() -> int | None`: bytes still to send for this request, for the scheduler.
 - `describe() -> str`: one line for the operator.
 - `duplex`: true while it must be fed although its output is blocked; it then bounds what it takes in. Asked anew

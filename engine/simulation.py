@@ -126,9 +126,7 @@ class Simulation(MemoryStreams):
         """Return 2 GiB."""
         return 2 << 30
 
-    def listen(
-        self, address: Address, backlog: int, notsent_bytes: int = 0
-    ) -> "SimulatedListening":
+    def listen(self, address: Address, backlog: int, notsent_bytes: int = 0) -> "SimulatedListening":
         """Begin to listen; port 0 picks one. Raises OSError where somebody listens already."""
         if address.kind == "tcp" and address.port == 0:
             self._last_port += 1

@@ -409,12 +409,13 @@ def test_last_words_are_never_in_the_middle_of_an_answer(cause: Cause, status: i
     rig.run(0.1)
     machine = cast(Http, rig.rows[0].machine)
     words = machine.refuse(Reason(cause))
+    assert words is not None
     assert [answer.status for answer in answers(words)] == ([status] if status else [])
     peer.say(GET)
     rig.run(0.1)
     assert rig.states == ["WRITING"]
-    assert machine.refuse(Reason(cause)) == b""
-    assert machine.refuse(Reason(Cause.PEER_ERROR, "", 400)) == b""
+    assert machine.refuse(Reason(cause)) is None
+    assert machine.refuse(Reason(Cause.PEER_ERROR, "", 400)) is None
 
 
 def test_a_failing_handler_costs_its_own_row_alone() -> None:

@@ -358,14 +358,43 @@ def test_a_body_that_waits_goes_on_by_itself(size: int | None) -> None:
     assert answers(ask(rig, GET, 310).heard())[0].body == b"firstlater"
 
 
-def test_a_body_that_nobody_wakes_ends_its_row_without_words() -> None:
-    handler = giving(b"first", PARK, size=10)
+@pytest.mark.parametrize(("asked", "size"), [(GET, 10), (GET, None), (b"GET / HTTP/1.0\r\n\r\n", None)])
+def test_a_body_that_nobody_wakes_ends_its_row_without_words(asked: bytes, size: int | None) -> None:
+    """And with a reset: to a client of HTTP/1.0 an end in order would say that this was the whole answer."""
+    handler = giving(b"first", PARK, size=size)
     rig = rig_of(handler)
-    peer = ask(rig, GET, LIMITS.waiting_seconds + 2)
+    peer = ask(rig, asked, LIMITS.waiting_seconds - 2)
     assert peer.heard().count(b"HTTP/1.1") == 1
-    assert peer.ended or peer.reset
+    rig.run(4.0)
+    peer.heard()
+    assert peer.reset
     assert rig.ended == {str(Cause.WAITED_TOO_LONG): 1}
     assert handler.made[0].closed == 1
+
+
+def test_the_last_request_of_a_connection_counts() -> None:
+    rig = rig_of(giving(b"first", size=5))
+    ask(rig, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert rig.reactor.totals().requests == 1
+
+
+def test_what_fails_at_the_end_keeps_nothing_else_from_ending() -> None:
+    class Stubborn:
+        size: int | None = 10
+
+        def step(self) -> Want:
+            return PARK
+
+        def close(self) -> None:
+            raise RuntimeError("a bug")
+
+    log: list[Answered] = []
+    rig = rig_of(lambda request: Response(200, (), Stubborn()), log=log.append)
+    peer = ask(rig, GET)
+    peer.abort()
+    rig.run(1.0)
+    assert rig.states == []
+    assert [answered.status for answered in log] == [200]
 
 
 # Every end of a body.

@@ -753,9 +753,7 @@ def test_stall_seconds_do_not_count_a_burst(seed: int) -> None:
 @pytest.mark.parametrize(("rate", "lives"), [(0, False), (200, False), (280, True), (1000, True)])
 def test_what_counts_for_stall_seconds_is_what_the_peer_takes(rate: int, lives: bool) -> None:
     """The kernel's buffers hold minutes of a slow reader's answer: nothing leaves our hands, and yet it is taken."""
-    rig = Rig(
-        script(b"x" * 1_000_000, CLOSE), limits=Limits(stall_seconds=30, rate_min=240), capacity_bytes=200_000
-    )
+    rig = Rig(script(b"x" * 1_000_000, CLOSE), limits=Limits(stall_seconds=30, rate_min=240), capacity_bytes=200_000)
     looks = []
 
     def unsent(channel: object) -> int:

@@ -134,10 +134,10 @@ class Http:
             if self.record is not None or self.intake is not None:
                 self._end()
             self.answering = False  # not before: whatever has failed by now, the client has had its answer
-            return CLOSE if self.closing else NEXT
+            return NEXT
         fresh = self.fresh
         if not fresh:
-            return IDLE if not self.inbox.data and self.intake is None else self._go_on()
+            return IDLE if not self.inbox.data and self.intake is None and not self.closing else self._go_on()
         server = self.server
         recall = server.recall
         head = recall.whole.get(fresh)
@@ -160,6 +160,8 @@ class Http:
             self.inbox.feed(fresh)
 
     def _go_on(self) -> Want:
+        if self.closing:
+            return CLOSE
         if self.intake is not None:
             return self._take_body(self.intake)
         head = self._read_head()
@@ -306,12 +308,14 @@ class Http:
 
     # Ends.
 
-    def refuse(self, reason: Reason) -> bytes:
-        """Say why, unless an answer has begun or nobody has asked anything."""
+    def refuse(self, reason: Reason) -> bytes | None:
+        """Say why, unless nobody has asked anything; None where an answer has begun."""
         status = _REFUSALS.get(reason.cause, 0)
         if reason.cause is Cause.PEER_ERROR:
             status = reason.hint or 400
-        if self.answering or not status:
+        if self.answering:
+            return None
+        if not status:
             return b""
         response = refusal(status)
         response.prepare()
@@ -325,11 +329,15 @@ class Http:
         return start if head is not None and head.method == "HEAD" else start + text
 
     def ended(self, reason: Reason) -> None:
-        """Close what is open."""
-        self._close_body()
-        self._close_intake()
-        if self.record is not None:
-            self._log(self.record)
+        """Close what is open; each of it, also where one of them fails."""
+        try:
+            self._close_body()
+        finally:
+            try:
+                self._close_intake()
+            finally:
+                if self.record is not None:
+                    self._log(self.record)
 
     def _close_body(self) -> None:
         body, self.body = self.body, None
