@@ -157,8 +157,8 @@ OPTIONAL = ("ended", "refuse", "remaining", "describe", "duplex")
 """Members that the engine looks for and does without:
 
 - `ended(reason)`: the row is gone, for whatever reason: close files, tell the other half of a proxy.
-- `refuse(reason) -> bytes | None`: what to say when the engine ends the row (408, 431, 503); b"" for nothing; None where
-  a part of an answer has gone already: the connection is then reset, for it must not look whole. Never asked for while
+- `refuse(reason) -> bytes | None`: what to say when the engine ends the row (408, 431, 503); b"" for nothing; None
+  where a part of an answer has gone already: the connection is reset then, for it must not look whole. Not asked while
   output is pending.
 - `remaining() -> int | None`: bytes still to send for this request, for the scheduler.
 - `describe() -> str`: one line for the operator.

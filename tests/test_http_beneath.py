@@ -121,24 +121,6 @@ def test_files(site: Site) -> None:
 
 
 @every_way
-def test_opening_again_finds_the_same_and_leaves_as_little(site: Site) -> None:
-    for name in (b"f.txt", b"a/f.txt"):
-        descriptor = site.beneath.open_again(name)
-        assert os.read(descriptor, 100) == site.get(name)
-        os.close(descriptor)
-        (site.root / os.fsdecode(name)).unlink()
-        with pytest.raises(FileNotFoundError):
-            site.beneath.open_again(name)
-        site.link(os.fsdecode(name), site.outside / "f.txt")
-        with pytest.raises(FileNotFoundError):
-            site.beneath.open_again(name)
-    site.link("inside", "a/b/c/f.txt")
-    descriptor = site.beneath.open_again(b"inside")
-    assert os.read(descriptor, 100) == b"a/b/c/f"
-    os.close(descriptor)
-
-
-@every_way
 def test_folders(site: Site) -> None:
     assert site.get(b"") == ["a", "f.txt"]
     assert site.get(b"a") == ["b", "f.txt"]

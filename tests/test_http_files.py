@@ -512,15 +512,15 @@ def test_a_memo_holds_no_bytes_where_the_cache_does_not(tmp_path: Path, file_cac
 def test_remembered_while_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a cache it is read at each request, and it may grow between the look and the read."""
     site = Site(tmp_path, file_cache=False)
-    path, head, real = site.write("small.txt", SMALL), head_of("/small.txt"), os.pread
+    path, head, real = site.write("small.txt", SMALL), head_of("/small.txt"), os.read
     site.again(head)
 
-    def meanwhile(descriptor: int, count: int, offset: int) -> bytes:
+    def meanwhile(descriptor: int, count: int) -> bytes:
         monkeypatch.undo()
         path.write_bytes(SMALL + b"more")
-        return real(descriptor, count, offset)
+        return real(descriptor, count)
 
-    monkeypatch.setattr(os, "pread", meanwhile)
+    monkeypatch.setattr(os, "read", meanwhile)
     answer = site.again(head)
     assert (answer.remembered, answer.body) == (False, SMALL + b"more")
     site.close()

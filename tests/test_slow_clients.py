@@ -451,7 +451,7 @@ def test_the_table_has_them_all() -> None:
 
 
 def test_a_slow_but_steady_reader_on_a_real_socket_lives(root: Path, tmp_path: Path) -> None:
-    """As 20 KB a second under stock limits, thirty times as fast: most of it waits in the kernels' buffers meanwhile."""
+    """As 20 KB a second under stock limits, thirty times as fast: most waits in the kernels' buffers meanwhile."""
     server = Witnessed(root)
     world = RealWorld("lean", "ip4", str(tmp_path), limits=Limits(stall_seconds=1.0))
     try:

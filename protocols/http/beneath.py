@@ -35,7 +35,7 @@ def _flags(*names: str) -> int:
 _READ = os.O_RDONLY | _flags("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_LARGEFILE", "O_BINARY")
 """O_NONBLOCK: opening a FIFO must not wait for its writer; O_NOCTTY: a terminal must not become ours; O_LARGEFILE:
 `os.open` sets it itself, openat2 does not."""
-_READ_NO_LINK = _READ | _flags("O_NOFOLLOW")
+READ_NO_LINK = _READ | _flags("O_NOFOLLOW")
 _PASS = _flags("O_PATH") or os.O_RDONLY  # O_PATH needs no right to list a folder
 _PASS |= _flags("O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
 
@@ -158,7 +158,7 @@ class Beneath:
                     raise _nowhere(name)
                 name = b"."
             try:  # one part and no link can't leave, and openat2 by ctypes costs 0.4 µs more
-                return os.open(name, _READ_NO_LINK, dir_fd=self.root)
+                return os.open(name, READ_NO_LINK, dir_fd=self.root)
             except OSError as error:
                 if error.errno not in (ELOOP, EMLINK):  # EMLINK: FreeBSD
                     raise
@@ -167,15 +167,6 @@ class Beneath:
         if self._openat2 is not None:
             return self._by_openat2(self._openat2, name)
         return self._by_path(name) if self.how == "path" else self._by_walk(name)
-
-    def open_again(self, name: bytes) -> int:
-        """Do as `open` does, for a name that it has taken before, without looking at the name a second time."""
-        if _SLASH not in name and self.root >= 0:
-            try:
-                return os.open(name, _READ_NO_LINK, dir_fd=self.root)
-            except (OSError, ValueError):
-                pass
-        return self.open(name)
 
     def stat(self, name: bytes) -> os.stat_result:
         """Return the status of what a name that `open` has taken leads to now, links followed. Raises OSError.
@@ -242,7 +233,7 @@ class Beneath:
         return self._walk(self._on_paper(name))
 
     def _by_path(self, name: bytes) -> int:
-        return os.open(self._inside + self._on_paper(name), _READ_NO_LINK)
+        return os.open(self._inside + self._on_paper(name), READ_NO_LINK)
 
     def _walk(self, name: bytes) -> int:
         """Open a name part by part. Raises OSError with ELOOP where one of them is a link."""
@@ -254,7 +245,7 @@ class Beneath:
                 above, here = here, below
                 if above != self.root:
                     os.close(above)
-            return _open_at(here, last, _READ_NO_LINK)
+            return _open_at(here, last, READ_NO_LINK)
         finally:
             if here != self.root:
                 os.close(here)

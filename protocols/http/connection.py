@@ -5,7 +5,7 @@ being taken, or what is left of its answer. Nothing else lives in the machine, s
 answered is a handler's business (see `message.py`).
 """
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ...engine import (
     CLOSE,
@@ -23,11 +23,12 @@ from ...engine import (
     Wait,
     Want,
 )
-from .framing import Framing
 from .head import HEAD_END, LINE_END, Head
-from .message import JOIN_BYTES, Answered, Body, Handler, Log, Request, Response, Taker, http_date, refusal
-from .recall import Recall
-from .spool import Spool
+from .intake import Collector, Intake
+from .message import JOIN_BYTES, Answered, Body, Request, Response, refusal
+
+if TYPE_CHECKING:
+    from .server import Server
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -40,44 +41,6 @@ _REFUSALS = {
     Cause.WAITED_TOO_LONG: 504,
     Cause.EVICTED: 503,
 }
-
-
-class Server:
-    """Makes an `Http` of each row, with one handler for all; what rows have in common is remembered here.
-
-    `log` is called once for each answer, also for one that was cut off.
-    """
-
-    def __init__(self, handler: Handler, log: Log | None = None) -> None:
-        self.handler = handler
-        self.begin: Callable[[Request], Response | Taker | None] | None = getattr(handler, "begin", None)
-        self.log = log
-        self.recall = Recall()
-        self.date = b""
-        self.date_from = self.date_until = 0.0
-        self.remembered: Callable[[Head, bytes], bytes | None] = getattr(handler, "remembered", _nothing)
-        self.tick: Callable[[Row], None] | None = getattr(handler, "tick", None)
-
-    def __call__(self, row: Row) -> "Http":
-        """Make one."""
-        return Http(row, self)
-
-    def __getstate__(self) -> Handler:
-        return self.handler
-
-    def __setstate__(self, handler: Handler) -> None:
-        self.__init__(handler)  # type: ignore[misc]
-
-    def date_line(self, row: Row) -> bytes:
-        """Return the Date header. Once a second it is put together, and the handler told."""
-        now = row.table.now  # as row.now, without a property's cost
-        if not self.date_from <= now < self.date_until:
-            wall = row.wall
-            self.date = b"Date: %b\r\n" % http_date(int(wall)).encode()
-            self.date_from, self.date_until = now, now + 1.0 - wall % 1
-            if self.tick is not None:
-                self.tick(row)
-        return self.date
 
 
 class Http:
@@ -99,13 +62,13 @@ class Http:
         "server",
     )
 
-    def __init__(self, row: Row, server: Server) -> None:
+    def __init__(self, row: Row, server: "Server") -> None:
         self.row = row
         self.server = server
         self.fresh = b""  # what has just come, if nothing waited: the next step uses it or puts it into the inbox
         self.inbox = Inbox(row)
         self.head_until = 0.0  # when a head that has begun must be whole; 0 while none has
-        self.intake: _Intake | None = None  # the request whose body is being taken
+        self.intake: Intake | None = None  # the request whose body is being taken
         self.outgoing: tuple[bytes | File, ...] = ()  # pieces of the answer that come before its body's next
         self.body: Body | None = None  # what the answer's body is pulled from
         self.owed = 0  # bytes that it has still to give
@@ -206,16 +169,16 @@ class Http:
             if answer is None:
                 if not head.length:
                     return self._answer(request, self.server.handler(request))
-                answer = _Collector(request, self.server.handler)
+                answer = Collector(request, self.server.handler)
             if isinstance(answer, Response):
                 return self._answer(request, answer, unread=head.length != 0)
         except Exception:
             self.refused = head
             raise
-        self.intake = _Intake(request, answer)
+        self.intake = Intake(request, answer)
         return CONTINUE if head.expects_continue and not self.inbox else self._take_body(self.intake)
 
-    def _take_body(self, intake: "_Intake") -> Want:
+    def _take_body(self, intake: "Intake") -> Want:
         """Let what takes the body have what has come of it, and say what it wants."""
         moved = intake.move(self.inbox)
         want = intake.taker.step()
@@ -369,75 +332,6 @@ class Http:
         return f"{len(self.inbox)} bytes of a head" if self.inbox else "HTTP"
 
 
-class _Intake:
-    """A request whose body is being taken, and by whom."""
-
-    __slots__ = ("framing", "hungry", "over", "request", "taker")
-
-    def __init__(self, request: Request, taker: Taker) -> None:
-        self.request = request
-        self.taker = taker
-        self.framing = Framing(request.head.length)
-        self.hungry = True  # it has asked for more
-        self.over = False  # it has been told the end
-
-    def move(self, inbox: Inbox) -> bool:
-        """Feed what has come, if more was asked for; return whether what is left is worth another look."""
-        if not self.hungry or self.over:
-            return True
-        before = len(inbox)
-        data = self.framing.take(inbox, self.request.row.limits)
-        if data:
-            self.hungry = False
-            self.taker.feed(data)
-        if self.framing.done:
-            self.over = True
-            self.request.trailers = self.framing.trailers
-            self.taker.feed(b"")
-        return len(inbox) < before
-
-    def close(self) -> None:
-        """Let the taker close what it has open."""
-        close = getattr(self.taker, "close", None)
-        if close is not None:
-            close()
-
-
-class _Collector:
-    """Takes a body whole, and then asks the handler."""
-
-    __slots__ = ("handler", "request", "spool", "whole")
-
-    def __init__(self, request: Request, handler: Handler) -> None:
-        limits = request.row.limits
-        if request.head.length > limits.body_bytes:
-            raise PeerError("body too large", 413)
-        self.request = request
-        self.handler = handler
-        self.spool = Spool(request.row)
-        self.whole = False
-
-    def feed(self, data: bytes) -> None:
-        """Store it."""
-        if data:
-            self.spool.feed(data)
-        else:
-            self.whole = True
-
-    def step(self) -> Want | Response:
-        """Ask for more, or the handler."""
-        if len(self.spool) > self.request.row.limits.body_bytes:
-            raise PeerError("body too large", 413)
-        if not self.whole:
-            return READ
-        self.request.body = self.spool
-        return self.handler(self.request)
-
-    def close(self) -> None:
-        """Forget it."""
-        self.spool.close()
-
-
 class _Record:
     """What will be logged of an answer, and from where its bytes count."""
 
@@ -451,10 +345,6 @@ class _Record:
     def answered(self, row: Row) -> Answered:
         """Return the line."""
         return Answered(row.peer, row.wall, self.head, self.status, max(0, row.sent - self.body_from))
-
-
-def _nothing(head: Head, date: bytes) -> None:
-    """Remember no answer."""
 
 
 _KEEP_ALIVE = b"Connection: keep-alive\r\n"

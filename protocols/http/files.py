@@ -14,7 +14,7 @@ from mimetypes import guess_type
 from stat import S_ISDIR, S_ISREG
 
 from ...engine import Row, keep
-from .beneath import Beneath
+from .beneath import READ_NO_LINK, Beneath
 from .conditions import etag_of
 from .head import Head
 from .message import JOIN_BYTES, Headers, Response, http_date, start_of
@@ -72,6 +72,7 @@ class Entry:
         "date",
         "dated",
         "file",
+        "flat",
         "identity",
         "kept",
         "length",
@@ -84,6 +85,7 @@ class Entry:
 
     def __init__(self, path: bytes, version: Version, status: os.stat_result) -> None:
         self.path = path
+        self.flat = b"/" not in path
         self.version = version
         self.identity = (status.st_ctime_ns, status.st_ino, status.st_size)  # no write leaves all of them as they were
         self.modified_ns = status.st_mtime_ns
@@ -174,11 +176,14 @@ class Files:
                 if status.st_ctime_ns == changed_ns and status.st_size == size and status.st_ino == inode:
                     return entry.dated if entry.date is date else entry.redated(date)
             elif not self.caches:
-                descriptor = self.beneath.open_again(entry.path)
+                if entry.flat:  # as `Beneath.open` does with a name that it has taken before
+                    descriptor = os.open(entry.path, READ_NO_LINK, dir_fd=self.beneath.root)
+                else:
+                    descriptor = self.beneath.open(entry.path)
                 try:
                     status = os.fstat(descriptor)
                     if entry.identity == (status.st_ctime_ns, status.st_ino, status.st_size):
-                        data = os.pread(descriptor, status.st_size + 1, 0)
+                        data = os.read(descriptor, status.st_size + 1)
                         if len(data) == status.st_size:
                             return b"".join((entry.version.start, date, entry.length, data))
                 finally:

@@ -58,6 +58,11 @@ class Request:
         return self.head.version
 
     @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """All headers, names in lower case; one that comes twice is there twice."""
+        return self.head.headers
+
+    @property
     def peer(self) -> object:
         """Who asks: (host, port), or a path."""
         return self.row.peer
@@ -153,7 +158,7 @@ class Handler(Protocol):
 
 
 class Answered(NamedTuple):
-    """One line of an access log: what was asked and what was answered. `request` is None where no head was read."""
+    """One line of an access log: what was asked and what was answered. `head` is None where none was read."""
 
     peer: object
     wall: float
