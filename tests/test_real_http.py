@@ -33,7 +33,6 @@ SHORT = [
     "--idle-seconds=1",
     "--linger-seconds=1",
     "--stall-seconds=1",
-    "--stall-look-seconds=0.5",
 ]
 
 UPLOADS = """
