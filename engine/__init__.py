@@ -4,7 +4,7 @@ Importing this imports no socket, no poller, no clock and no thread: the kernel'
 made without another one.
 """
 
-from .buffers import Inbox, LineBuffer, keep
+from .buffers import Inbox, LineBuffer, Weight, keep
 from .limits import Limits
 from .machine import (
     ABORT,
@@ -60,6 +60,7 @@ __all__ = [
     "TotalsReport",
     "Wait",
     "Want",
+    "Weight",
     "keep",
     "parse_address",
 ]

@@ -68,6 +68,30 @@ def rest_of(pieces: Sequence[Piece], sent: int) -> list[Piece]:
     return left
 
 
+class Weight:
+    """Bytes that a machine holds otherwise than in these buffers, counted on the row; set anew as they change."""
+
+    __slots__ = ("count", "row")
+
+    def __init__(self, row: "Row") -> None:
+        self.row = row
+        self.count = 0
+
+    def set(self, count: int) -> None:
+        """Count so many bytes instead of those until now."""
+        hold(self.row, count - self.count)
+        self.count = count
+
+    def __getstate__(self) -> tuple["Row", int]:
+        return self.row, self.count
+
+    def __setstate__(self, state: tuple["Row", int]) -> None:
+        """Thaw: they count on the row that it is now."""
+        self.row, self.count = state
+        if self.row is not None:  # its row may have gone meanwhile
+            hold(self.row, self.count)
+
+
 class Inbox:
     """Bytes in the order in which they came, made when first needed, counted on the row.
 

@@ -120,7 +120,7 @@ class Kernel:
             from termios import TIOCOUTQ
 
             return int.from_bytes(ioctl(channel.fileno(), TIOCOUTQ, b"\0\0\0\0"), byteorder)
-        except (ImportError, OSError):
+        except (ImportError, OSError, ValueError):
             return -1
 
     def let_take(self, channel: Channel, notsent_bytes: int) -> None:

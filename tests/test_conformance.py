@@ -6,8 +6,10 @@ several seeds of the simulation, and over TCP and UNIX sockets on the kernel, so
 
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -840,6 +842,30 @@ def test_local_is_our_own_address(world: World) -> None:
     world.until(lambda: client.heard)
     local = acts.only.row.local
     assert (local if isinstance(local, str) else str(local[1])) in world.address
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels are asked in other ways")
+def test_what_the_peer_has_not_taken_is_told(folder: str) -> None:
+    world = RealWorld("lean", "ip4", folder)
+    acts = Acts(lambda machine: PARK)
+    client = served(world, acts)
+    world.until(lambda: acts.made)
+    channel = acts.only.row.channel
+    assert isinstance(channel, socket.socket)
+    platform = world.reactor.platform
+    assert platform.unsent(channel) == 0
+    sent = 0
+    with suppress(BlockingIOError):
+        while True:
+            sent += channel.send(b"x" * 65536)
+    assert 0 < platform.unsent(channel) < sent, "the peer's kernel has taken some, and no more"
+    world.until(lambda: len(client.heard) == sent)
+    world.until(lambda: platform.unsent(channel) == 0)
+    platform.let_take(channel, 54_321)
+    assert channel.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 54_321
+    client.close()
+    world.close()
+    assert platform.unsent(channel) == -1, "a closed one tells nothing"
 
 
 def test_a_name_is_not_looked_up(folder: str) -> None:

@@ -17,10 +17,12 @@ from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from partway.engine import NEXT
-from partway.protocols.http import listing
+from partway.engine import NEXT, Cause, Reason
+from partway.engine.freeze import freeze, thaw
+from partway.protocols.http import Folder, Http, Server, listing
 from partway.protocols.http.listing import Listing
 from partway.protocols.http.open_file import ChangedError
+from worlds import Rig
 
 FIXED = settings(max_examples=80, derandomize=True, deadline=None, database=None)
 A_DAY = 86_400
@@ -901,3 +903,40 @@ def test_contrast(tmp_path: Path) -> None:
                 dark, light = sorted((luminance(colours[paper]), luminance(colours[ink])))
                 needed = 3 if ink in ("folder", "file") else 4.5
                 assert (light + 0.05) / (dark + 0.05) >= needed, (paper, ink)
+
+
+def test_what_a_listing_holds_counts_as_its_rows(tmp_path: Path) -> None:
+    """Else a crowd that asks for a long one and reads slowly would take all memory there is."""
+    for number in range(400):
+        (tmp_path / f"{number:03} with a name that is not too short").touch()
+    rig = Rig(Server(Folder(str(tmp_path))), capacity_bytes=2000)
+    client = rig.dial()
+    client.say(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    rig.run(1.0)
+    (row,) = rig.rows
+    machine = row.machine
+    assert isinstance(machine, Http) and isinstance(machine.body, Listing)
+    assert row.held >= machine.body.held > 5_000
+    assert rig.reactor.table.held == row.held
+    thawed = thaw(freeze(machine), lambda key: row)
+    assert row.held >= 2 * machine.body.held, "a thawed one counts as well"
+    thawed.ended(Reason(Cause.DRAINED))  # type: ignore[attr-defined]
+    before = row.held
+    for _ in range(100):
+        client.heard()
+        rig.run(0.1)
+    assert rig.states == ["IDLE"]
+    assert row.held < before and row.held == rig.reactor.table.held == 0
+
+
+def test_a_listing_that_is_cut_off_counts_no_more(tmp_path: Path) -> None:
+    for number in range(400):
+        (tmp_path / f"{number:03} with a name that is not too short").touch()
+    rig = Rig(Server(Folder(str(tmp_path))), capacity_bytes=2000)
+    client = rig.dial()
+    client.say(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    rig.run(1.0)
+    assert rig.reactor.table.held > 5_000
+    client.abort()
+    rig.run(1.0)
+    assert rig.reactor.table.held == 0

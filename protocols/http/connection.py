@@ -22,6 +22,7 @@ from ...engine import (
     Row,
     Wait,
     Want,
+    Weight,
 )
 from .head import HEAD_END, LINE_END, Head
 from .intake import Collector, Intake
@@ -60,6 +61,7 @@ class Http:
         "refused",
         "row",
         "server",
+        "weight",
     )
 
     def __init__(self, row: Row, server: "Server") -> None:
@@ -76,6 +78,7 @@ class Http:
         self.closing = False  # it is the last on this connection
         self.refused: Head | None = None  # what was asked, where that has failed
         self.record: _Record | None = None  # for the log
+        self.weight: Weight | None = None  # what the answer's body holds, where it tells
 
     def feed(self, data: bytes) -> None:
         """Store what came."""
@@ -242,6 +245,10 @@ class Http:
     def _pull(self, body: Body) -> Want:
         """Ask for the next piece of the answer's body, and frame it."""
         want = body.step()
+        held = getattr(body, "held", 0)
+        if held or self.weight is not None:
+            self.weight = self.weight or Weight(self.row)
+            self.weight.set(held)
         if want is NEXT:
             if self.owed > 0:
                 raise RuntimeError(f"{type(body).__name__} ended {self.owed} bytes early")
@@ -305,6 +312,9 @@ class Http:
     def _close_body(self) -> None:
         body, self.body = self.body, None
         self.owed = 0
+        if self.weight is not None:
+            self.weight.set(0)
+            self.weight = None
         close = getattr(body, "close", None)  # what is no body at all has none, and has failed already
         if close is not None:
             close()

@@ -36,6 +36,8 @@ PACKED_A_STEP = 500
 """Sorted entries that one step writes shortly: half a millisecond."""
 PIECE_BYTES = 16 * 1024
 """A piece is full from here on: about a hundred rows, half a millisecond."""
+NAME_BYTES, ENTRY_BYTES = 80, 280
+"""What a name and an `Entry` take in memory, about."""
 CRUMBS_MAX = 16
 """Parts of the path that are links, the last ones. Each link climbs from here, so all of them would grow as a square:
 24 MB for the longest target through a folder that holds a link to itself."""
@@ -113,6 +115,11 @@ class Listing:
             return NEXT
         work: tuple[Callable[[], bytes], ...] = (self._read, self._look, self._sort, self._pack, self._send)
         return work[self.stage]()
+
+    @property
+    def held(self) -> int:
+        """About so many bytes of memory."""
+        return len(self.names) * NAME_BYTES + len(self.entries) * ENTRY_BYTES + len(self.rows) + len(self.opening)
 
     def close(self) -> None:
         """Close the folder and forget the entries."""

@@ -82,6 +82,7 @@ class Body(Protocol):
 
     `size` is the number of its bytes; None where it is not known, and then it leaves in chunks, or until the
     connection ends for a client of HTTP/1.0. A body that ends early or late for its size is a bug, and resets.
+    One that holds much in memory has a property `held` besides, its bytes, which then count as the row's.
     """
 
     size: int | None
