@@ -203,7 +203,7 @@ class Http:
         head, body = request.head, response.body
         if not isinstance(body, bytes):
             self.body = body  # first: whatever happens now, it will be closed
-        self.closing = unread or not head.keeps_alive
+        self.closing = unread or response.closes or not head.keeps_alive
         connection = b"Connection: close\r\n" if self.closing else b"" if head.version >= (1, 1) else _KEEP_ALIVE
         if not response.whole:
             response.prepare()

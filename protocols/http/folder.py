@@ -218,7 +218,9 @@ class Folder:
     def _other(self, head: Head) -> Response:
         """Answer to a method that asks for no file."""
         if head.method != "OPTIONS":
-            return self._page(405, "This server only serves files.", (("Allow", ALLOWED),))
+            refused = self._page(405, "This server only serves files.", (("Allow", ALLOWED),))
+            refused.closes = True  # as with other requests that nobody should have sent
+            return refused
         if head.path != b"*":
             relative(head.path, self.dotfiles)
         extra = _PREFLIGHT if self.shared else ()

@@ -105,7 +105,7 @@ class Response:
     A response whose body is bytes may be returned again and again; its first lines are put together only once.
     """
 
-    __slots__ = ("body", "headers", "rest", "start", "status", "whole")
+    __slots__ = ("body", "closes", "headers", "rest", "start", "status", "whole")
 
     def __init__(self, status: int, headers: Headers = (), body: bytes | Body = b"", start: bytes = b"") -> None:
         self.status = status
@@ -113,6 +113,7 @@ class Response:
         self.body = body
         self.start = start  # the status line and the headers, from `start_of`
         self.rest = b""  # for a body of bytes: its length, the head's end, and itself unless it is long
+        self.closes = False  # the connection ends after it, whatever the client wishes
         self.whole = False  # both have been put together, and the body is in there
 
     def prepare(self) -> None:
