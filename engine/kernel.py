@@ -124,8 +124,9 @@ class Kernel:
             return -1
 
     def let_take(self, channel: Channel, notsent_bytes: int) -> None:
-        """Set TCP_NOTSENT_LOWAT."""
-        _set_option(_socket(channel), "IPPROTO_TCP", "TCP_NOTSENT_LOWAT", notsent_bytes)
+        """Set TCP_NOTSENT_LOWAT; nothing on the channel of a row that has just ended, which is mute."""
+        if hasattr(channel, "setsockopt"):
+            _set_option(_socket(channel), "IPPROTO_TCP", "TCP_NOTSENT_LOWAT", notsent_bytes)
 
     def half_close(self, channel: Channel) -> None:
         """Send an end of file; reading goes on."""

@@ -844,6 +844,23 @@ def test_local_is_our_own_address(world: World) -> None:
     assert (local if isinstance(local, str) else str(local[1])) in world.address
 
 
+def test_a_machine_that_closes_its_row_and_hands_over_a_long_file(folder: str, tmp_path: Path) -> None:
+    """The row is mute from then on: nothing is asked of a socket any more, and nobody is blamed."""
+    (tmp_path / "long").write_bytes(b"x" * 50_000)
+    with (tmp_path / "long").open("rb") as file:
+
+        def act(machine: Acting) -> Want:
+            machine.row.close("enough")
+            return File(file, 0, 50_000)
+
+        world = RealWorld("lean", "ip4", folder, limits=Limits(quantum_bytes=10_000))
+        world.listen(Acts(act))
+        client = world.dial()
+        world.until(lambda: client.over)
+        assert world.notices == []
+        world.close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other kernels are asked in other ways")
 def test_what_the_peer_has_not_taken_is_told(folder: str) -> None:
     world = RealWorld("lean", "ip4", folder)
