@@ -172,7 +172,7 @@ def test_how_it_is_opened(site: Site) -> None:
 
 
 def test_a_terminal_does_not_become_ours() -> None:
-    assert beneath._READ & os.O_NOCTTY
+    assert beneath.READ & os.O_NOCTTY
     assert struct.unpack("=3Q", beneath._HOW)[0] & os.O_NOCTTY
     assert struct.unpack("=3Q", beneath._HOW_NO_LINKS)[0] & os.O_NOCTTY
 
@@ -869,7 +869,7 @@ def test_where(site: Site) -> None:
     assert where(b"a/f.txt") == f"{root}/a/f.txt"
     assert where(b"") == f"{root}/"
     assert where("grüße/it's".encode()) == f"{root}/grüße/it's"
-    assert where(b"a\nb\x1b[2J\xff") == rf"{root}/a\nb\x1b[2J\xff"
+    assert os.fsencode(where(b"a\nb\x1b[2J\xff")) == os.fsencode(root) + b"/a\nb\x1b[2J\xff"
     assert where(b"/etc/passwd") == f"{root}//etc/passwd"
 
 

@@ -32,16 +32,16 @@ def _flags(*names: str) -> int:
     return flags
 
 
-_READ = os.O_RDONLY | _flags("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_LARGEFILE", "O_BINARY")
+READ = os.O_RDONLY | _flags("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_LARGEFILE", "O_BINARY")
 """O_NONBLOCK: opening a FIFO must not wait for its writer; O_NOCTTY: a terminal must not become ours; O_LARGEFILE:
 `os.open` sets it itself, openat2 does not."""
-READ_NO_LINK = _READ | _flags("O_NOFOLLOW")
+READ_NO_LINK = READ | _flags("O_NOFOLLOW")
 _PASS = _flags("O_PATH") or os.O_RDONLY  # O_PATH needs no right to list a folder
 _PASS |= _flags("O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
 
 _NO_MAGIC_LINKS, _NO_LINKS, _BENEATH = 0x02, 0x04, 0x08  # RESOLVE_NO_MAGICLINKS and so on, linux/openat2.h
-_HOW = pack("=3Q", _READ, 0, _BENEATH | _NO_MAGIC_LINKS)  # struct open_how: flags, mode, resolve
-_HOW_NO_LINKS = pack("=3Q", _READ, 0, _BENEATH | _NO_LINKS)
+_HOW = pack("=3Q", READ, 0, _BENEATH | _NO_MAGIC_LINKS)  # struct open_how: flags, mode, resolve
+_HOW_NO_LINKS = pack("=3Q", READ, 0, _BENEATH | _NO_LINKS)
 _HOW_PROBE = pack("=3Q", _PASS, 0, _BENEATH | _NO_MAGIC_LINKS | _NO_LINKS)
 _OPENAT2 = 437  # but on Alpha and MIPS: there the probe fails
 _TRIES = 4
@@ -195,10 +195,8 @@ class Beneath:
         return True
 
     def where(self, name: bytes) -> str:
-        """Return a readable path for the operator, on one line, whatever bytes are in the name."""
-        path = os.path.join(os.fsencode(self.path), b"") + name
-        text = path.decode("utf-8", "backslashreplace")
-        return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+        """Return the path of a name, for the operator and for a thaw, which must see whether it is the same still."""
+        return os.path.join(self.path, "") + os.fsdecode(name)
 
     def _look(self) -> tuple[bytes, int, Identity]:
         """Return the real path of the folder, with a slash at its end, and its descriptor, which is new, and identity.

@@ -8,15 +8,12 @@ that grows with the header and no faster.
 import re
 from datetime import UTC, date, datetime
 
-from .head import Head
-
-CONDITIONS = frozenset({b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range"})
-"""The headers that make a request conditional."""
+from .head import CONDITIONS, Head
 
 
 def conditional(head: Head) -> bool:
     """Whether a head has any of the `CONDITIONS`. Most have none, and then nothing else here need be asked."""
-    return not CONDITIONS.isdisjoint([name for name, _ in head.headers])
+    return not CONDITIONS.isdisjoint(head.names)
 
 
 def etag_of(modified_ns: int, size: int, coding: str = "") -> str:
@@ -95,8 +92,8 @@ def _whole_year(digits: int, rest: tuple[int, ...], now: float) -> int:
 
 def _value(head: Head, name: bytes) -> str | None:
     """Return a header's lines as one list, None where there is none. Two dates are a list, and so no date."""
-    values = [value for found, value in head.headers if found == name]
-    return b", ".join(values).decode("latin-1").strip(" \t") if values else None
+    value = head.joined(name)
+    return None if value is None else value.decode("latin-1").strip(" \t")
 
 
 def _matches_strongly(tags: str, etag: str) -> bool:

@@ -40,7 +40,6 @@ _REFUSALS = {
     Cause.REQUEST_TOO_SLOW: 408,
     Cause.MACHINE_ERROR: 500,
     Cause.WAITED_TOO_LONG: 504,
-    Cause.EVICTED: 503,
 }
 
 

@@ -212,7 +212,7 @@ class Files:
             entry = Entry(path, self._version(kind, coding, status, row), status)
             if data is None:
                 opened, descriptor = descriptor, -1
-                entry.file = OpenFile(os.path.join(self.beneath.path, os.fsdecode(path)), opened)
+                entry.file = OpenFile(self.beneath.where(path), opened)
             else:
                 entry.hold(data)
         finally:

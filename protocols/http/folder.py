@@ -30,7 +30,7 @@ from .beneath import Beneath
 from .coding import accepted
 from .conditions import conditional, evaluate, range_holds
 from .files import NEIGHBOURS, Entry, Files
-from .head import Head
+from .head import CHOICES, Head
 from .listing import KIND, Listing
 from .message import Headers, Request, Response, page, start_of
 from .open_file import FileBody
@@ -38,11 +38,6 @@ from .ranges import content_range, parts_of, read_ranges, unsatisfied
 
 ALLOWED = "GET, HEAD, OPTIONS"
 OFFERED = tuple(NEIGHBOURS)
-
-_SPECIAL = frozenset(
-    {b"accept-encoding", b"if-match", b"if-modified-since", b"if-none-match", b"if-unmodified-since", b"range"}
-)
-"""Headers that ask for another answer than the whole file as it is."""
 
 _NOT_THERE = frozenset({ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EILSEQ, EINVAL, ENXIO, EOPNOTSUPP, ENODEV})
 """What opening says of a name that leads to no file: nowhere, in a circle, too far, to a socket or a device."""
@@ -151,9 +146,7 @@ class Folder:
                 raise FileNotFoundError(ENOENT, "no listing")
             shown = unquote_to_bytes(head.path)
             most = row.limits.listing_entries_max
-            body = Listing(
-                descriptor, os.path.join(self.beneath.path, os.fsdecode(name)), shown, head.query, self.dotfiles, most
-            )
+            body = Listing(descriptor, self.beneath.where(name), shown, head.query, self.dotfiles, most)
         except BaseException:
             os.close(descriptor)
             raise
@@ -162,7 +155,7 @@ class Folder:
     def _file(self, head: Head, row: Row, name: bytes, entry: Entry) -> Response:
         """Answer with a file that was found, or with what the client asks of it."""
         response = entry.response
-        if response is not None and _SPECIAL.isdisjoint(head.names):
+        if response is not None and CHOICES.isdisjoint(head.names):
             if head.simple and self.beneath.root >= 0:
                 head.memo = entry
             entry.release()

@@ -17,6 +17,12 @@ CHUNKED = -1
 
 Fields = tuple[tuple[bytes, bytes], ...]
 
+CONDITIONS = frozenset({b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range"})
+"""The headers that make a request conditional."""
+CHOICES = CONDITIONS | {b"accept-encoding", b"range"}
+"""The headers that ask for another answer than the whole as it is."""
+_NOT_SIMPLE = CHOICES | {b"connection", b"content-length", b"expect", b"transfer-encoding"}
+
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT"})
 
 
@@ -180,8 +186,6 @@ def _check_framing(raw: bytes) -> None:
         raise PeerError("unknown transfer coding", 400 if b"chunked" in before else 501)  # chunked is the last, once
 
 
-_NOT_SIMPLE = {b"accept-encoding", b"connection", b"content-length", b"expect", b"range", b"transfer-encoding"}
-_NOT_SIMPLE |= {b"if-match", b"if-modified-since", b"if-none-match", b"if-unmodified-since"}
 _FRAMING = re.compile(rb"\r\n(host|content-length|transfer-encoding):([^\r]*)", re.IGNORECASE)
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")

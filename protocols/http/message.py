@@ -30,7 +30,7 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 class Request:
     """One request: its head, the row that it came through, and its body once that is whole.
 
-    `body` is empty for a request without one, and until the body is whole. `trailers` are the fields after a chunked
+    `body` is None for a request without one, and until the body is whole. `trailers` are the fields after a chunked
     body, names in lower case.
     """
 

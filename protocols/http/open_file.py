@@ -10,9 +10,7 @@ from errno import ENODEV
 from stat import S_ISREG
 
 from ...engine import NEXT, File, Want
-
-_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-"""O_NONBLOCK: opening a FIFO must not wait for its writer; O_NOCTTY: a terminal must not become ours."""
+from .beneath import READ
 
 
 class ChangedError(OSError):
@@ -20,18 +18,18 @@ class ChangedError(OSError):
 
 
 class OpenFile:
-    """A regular file, open for reading, with as many users as have said so. `size` in bytes as it was at opening.
+    """A regular file, open for reading, with as many users as have said so.
 
     `descriptor` is the file, open, and this object's from then on; without one the path is opened. Raises OSError for
     what cannot be opened or is no regular file.
     """
 
-    __slots__ = ("_descriptor", "_users", "identity", "path", "size")
+    __slots__ = ("_descriptor", "_users", "identity", "path")
 
     def __init__(self, path: str, descriptor: int = -1) -> None:
         self.path = path
         self._users = 1
-        self._descriptor = os.open(path, _FLAGS) if descriptor < 0 else descriptor
+        self._descriptor = os.open(path, READ) if descriptor < 0 else descriptor
         try:
             status = os.fstat(self._descriptor)
             if not S_ISREG(status.st_mode):
@@ -39,7 +37,6 @@ class OpenFile:
         except BaseException:
             self.close()
             raise
-        self.size = status.st_size
         self.identity = (status.st_dev, status.st_ino, status.st_ctime_ns)  # st_mtime can be set by anybody
 
     def fileno(self) -> int:
@@ -68,11 +65,11 @@ class OpenFile:
         if getattr(self, "_descriptor", -1) >= 0:  # a cache that is dropped as a whole closes nothing itself
             os.close(self._descriptor)
 
-    def __getstate__(self) -> tuple[str, int, tuple[int, int, int]]:
-        return self.path, self.size, self.identity
+    def __getstate__(self) -> tuple[str, tuple[int, int, int]]:
+        return self.path, self.identity
 
-    def __setstate__(self, state: tuple[str, int, tuple[int, int, int]]) -> None:
-        self.path, self.size, self.identity = state
+    def __setstate__(self, state: tuple[str, tuple[int, int, int]]) -> None:
+        self.path, self.identity = state
         self._descriptor = -1
         self._users = 1
 
