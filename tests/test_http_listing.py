@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from partway.engine import NEXT, Cause, Reason
 from partway.engine.freeze import freeze, thaw
-from partway.protocols.http import Folder, Http, Server, listing
+from partway.protocols.http import Folder, Http, Server, listing, listing_page
 from partway.protocols.http.listing import Listing
 from partway.protocols.http.open_file import ChangedError
 from worlds import Rig
@@ -239,7 +239,7 @@ def test_a_page_stands_alone(several: Path) -> None:
     assert all(word in style for word in ("prefers-color-scheme: dark", "@media print", "max-width", "focus-visible"))
     assert style.count("{") == style.count("}")
     assert page.open == ["html", "meta", "meta", "meta"], "what HTML lets stay open"
-    assert listing.KIND == "text/html; charset=utf-8"
+    assert listing_page.KIND == "text/html; charset=utf-8"
 
 
 def test_an_empty_folder_says_so(tmp_path: Path) -> None:
@@ -451,7 +451,7 @@ def test_awkward_names(tmp_path: Path) -> None:
         target = urlsplit(urljoin("http://here/files/", row.link))
         assert (target.scheme, target.netloc, target.query, target.fragment) == ("http", "here", "", "")
         assert unquote_to_bytes(target.path.removeprefix("/files/")) in AWKWARD
-        assert row.name == listing.showable(unquote_to_bytes(row.link)[2:])
+        assert row.name == listing_page.showable(unquote_to_bytes(row.link)[2:])
 
 
 def test_awkward_folders(tmp_path: Path) -> None:
@@ -489,7 +489,7 @@ NAMES = st.one_of(BYTES, MARKUP).filter(lambda name: not {0, 0x2F} & set(name) a
 def test_any_name_is_only_a_name(one_name: Callable[[bytes], Page], name: bytes) -> None:
     page = one_name(name)
     assert page.names == [name]
-    assert lines_of(page) == [listing.showable(name)]
+    assert lines_of(page) == [listing_page.showable(name)]
 
 
 @FIXED
@@ -497,8 +497,8 @@ def test_any_name_is_only_a_name(one_name: Callable[[bytes], Page], name: bytes)
 def test_any_path_is_only_a_path(one_empty: Path, parts: list[bytes]) -> None:
     name = b"/" + b"".join(part + b"/" for part in parts)
     page = page_of(one_empty, name=name)
-    assert page.texts["title"] == listing.showable(name)
-    assert [text for text, _ in page.crumbs] == ["/", *(listing.showable(part) for part in parts if part)]
+    assert page.texts["title"] == listing_page.showable(name)
+    assert [text for text, _ in page.crumbs] == ["/", *(listing_page.showable(part) for part in parts if part)]
 
 
 @pytest.fixture(scope="module")
@@ -509,17 +509,17 @@ def one_empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @FIXED
 @given(st.one_of(st.binary(max_size=40), st.text(max_size=20).map(lambda text: text.encode("utf-8", "replace"))))
 def test_what_is_shown_is_one_line_in_one_direction(name: bytes) -> None:
-    shown = listing.showable(name)
+    shown = listing_page.showable(name)
     assert not re.search("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", shown)
     assert len(shown) == len(name.decode("utf-8", "replace"))
 
 
 def test_what_is_shown_instead() -> None:
     """Each character alone, by what Unicode says of it: a control, a separator, or what turns a direction."""
-    assert listing.showable(b"a\nb\x7f\xff") == "a\u240ab\u2421\ufffd"
+    assert listing_page.showable(b"a\nb\x7f\xff") == "a\u240ab\u2421\ufffd"
     turns = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
     plane = "".join(chr(number) for number in range(0x10000) if not 0xD800 <= number < 0xE000)
-    for before, after in zip(plane, listing.showable(plane.encode()), strict=True):
+    for before, after in zip(plane, listing_page.showable(plane.encode()), strict=True):
         breaks = category(before) in ("Cc", "Zl", "Zp")
         assert (before != after) == (breaks or bidirectional(before) in turns or before in "\u061c\u200e\u200f")
 
@@ -559,13 +559,13 @@ def test_a_path_that_goes_on_and_on(tmp_path: Path) -> None:
     """As through a link to its own folder: the crumbs are the last ones, and the page is no square of the path."""
     raw = b"".join(pieces_of(listed(tmp_path, name=b"/" + b"l/" * 4000)))
     page = Page(raw)
-    assert len(page.crumbs) == listing.CRUMBS_MAX + 2
+    assert len(page.crumbs) == listing_page.CRUMBS_MAX + 2
     assert len(raw) < 250_000
     assert "…" in page.texts["h1"]
     assert page.crumbs[-2][1] == page.up == "../"
     assert page.crumbs[0] == ("/", "../" * 4000)
-    short = page_of(tmp_path, name=b"/" + b"l/" * (listing.CRUMBS_MAX + 1))
-    assert len(short.crumbs) == listing.CRUMBS_MAX + 2 and "…" not in short.texts["h1"]
+    short = page_of(tmp_path, name=b"/" + b"l/" * (listing_page.CRUMBS_MAX + 1))
+    assert len(short.crumbs) == listing_page.CRUMBS_MAX + 2 and "…" not in short.texts["h1"]
 
 
 # Sizes and dates.
@@ -588,7 +588,7 @@ def test_a_path_that_goes_on_and_on(tmp_path: Path) -> None:
     ],
 )
 def test_sizes(count: int, shown: str) -> None:
-    assert listing.size_of(count) == shown
+    assert listing_page.size_of(count) == shown
 
 
 def test_exact_sizes_are_there_where_they_differ(tmp_path: Path) -> None:
@@ -608,7 +608,7 @@ def test_exact_sizes_are_there_where_they_differ(tmp_path: Path) -> None:
     ],
 )
 def test_dates(seconds: int, shown: str) -> None:
-    assert listing.date_of(seconds) == shown
+    assert listing_page.date_of(seconds) == shown
 
 
 def test_half_a_second_before_the_minute(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ from .coding import accepted
 from .conditions import conditional, evaluate, range_holds
 from .files import NEIGHBOURS, Entry, Files
 from .head import CHOICES, Head
-from .listing import KIND, Listing
+from .listing import Listing
+from .listing_page import KIND
 from .message import Headers, Request, Response, page, start_of
 from .open_file import FileBody
 from .ranges import content_range, parts_of, read_ranges, unsatisfied
