@@ -8,7 +8,7 @@ and bytes cross any boundary; objects don't. A number is never reused.
 from collections.abc import Callable
 from errno import EOPNOTSUPP
 from random import Random
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .memory import End, MemoryListening, MemoryPoller, MemoryStreams, end_of
 from .platform import Address, Channel, Where, parse_address
@@ -46,8 +46,7 @@ class Host(MemoryStreams):
         """A connection has come for the listener at `address`; return its number. Raises LookupError where none is."""
         listening = self._listening[parse_address(address)]
         self._last += 1
-        inside, outside = (End(_now, self._changed, CAPACITY_BYTES, self._last, self._freed) for _ in range(2))
-        outside.descriptor = -1
+        inside, outside = End(self, CAPACITY_BYTES, self._last), End(self, CAPACITY_BYTES)
         inside.other, outside.other = outside, inside
         inside.peer = peer
         inside.where = (listening.address.host, listening.address.port)
@@ -81,8 +80,7 @@ class Host(MemoryStreams):
 
     def take(self, number: int, most: int = CAPACITY_BYTES) -> bytes:
         """Show the first bytes that are to be sent; `sent` tells how many really were."""
-        arrived = self._outside[number].arrived
-        return b"".join(arrived)[:most]
+        return bytes(self._outside[number].arrived[:most])
 
     def sent(self, number: int, count: int) -> None:
         """So many bytes of what `take` showed have been sent."""
@@ -136,13 +134,25 @@ class Host(MemoryStreams):
         """Close with a reset."""
         end_of(channel).abort()
 
-    def _freed(self, end: End) -> None:
-        if end.descriptor >= 0:
-            self.poller.pollables.pop(end.descriptor, None)
+    def unsent(self, channel: Channel) -> int:
+        """Return how many bytes the host has not told to be sent."""
+        return end_of(channel).other.held
 
-    def _changed(self, end: End) -> None:
+    # What ends call.
+
+    def carry(self, end: End, what: Callable[[Any], None], argument: Any) -> None:
+        """Nothing travels: the host is there already."""
+        what(argument)
+
+    def changed(self, end: End) -> None:
+        """Have the poller look at it."""
         if end.descriptor >= 0:
             self.poller.touch(end.descriptor)
+
+    def freed(self, end: End) -> None:
+        """Forget it."""
+        if end.descriptor >= 0:
+            self.poller.pollables.pop(end.descriptor, None)
 
 
 class _HostListening(MemoryListening):
@@ -155,7 +165,3 @@ class _HostListening(MemoryListening):
     def close(self) -> None:
         del self._host._listening[self.address]
         super().close()
-
-
-def _now(end: End, what: Callable[[], None]) -> None:
-    what()

@@ -2,8 +2,8 @@
 
 An `End` is one side of a stream, and behaves as a non-blocking TCP socket does: bounded buffers, short writes, an end
 of file that comes after the bytes before it, a reset that comes when bytes meet a closed end. How long anything takes
-to get to the other side is not its business: each thing that travels is handed to `carry`, which does it now (host) or
-later (simulation), in order.
+to get to the other side is not its business: each thing that travels is handed to its network, which does it now (host)
+or later (simulation), in order.
 
 The poller looks only at descriptors that something has happened to, so a silent row costs nothing here either.
 """
@@ -11,42 +11,73 @@ The poller looks only at descriptors that something has happened to, so a silent
 from collections import deque
 from collections.abc import Callable, Sequence
 from errno import EAGAIN, ECONNRESET, EPIPE
+from itertools import islice
 from os import pread, strerror
-from typing import Protocol, cast
+from random import Random
+from typing import Any, Protocol, cast
 
 from .machine import HasDescriptor, Piece
 from .platform import BROKEN, FAILED, HUNG_UP, PEER_ENDED, READABLE, WRITABLE, Address, Channel, Events, Where
 
-Carry = Callable[["End", Callable[[], None]], None]
-"""Has something happen at the far side of this end, now or later, in the order of the calls for that end."""
+
+class Network(Protocol):
+    """What lies between ends, and who is told when something has happened to one of them."""
+
+    def carry(self, end: "End", what: Callable[[Any], None], argument: Any) -> None:
+        """Have something happen at the far side of this end, now or later, in the order of the calls for that end."""
+        ...
+
+    def changed(self, end: "End") -> None:
+        """Something has happened to this end: whoever waits for it may look."""
+        ...
+
+    def freed(self, end: "End") -> None:
+        """This end is closed: take its descriptor back."""
+        ...
 
 
 class End:
-    """One side of a stream: a `Channel` whose bytes come from another `End`."""
+    """One side of a stream: a `Channel` whose bytes come from another `End`.
 
-    def __init__(
-        self,
-        carry: Carry,
-        changed: Callable[["End"], None],
-        capacity: int,
-        descriptor: int = -1,
-        freed: Callable[["End"], None] = lambda end: None,
-    ) -> None:
-        self._carry = carry
-        self._changed = changed  # tells the poller to look at this end
-        self._freed = freed  # takes the descriptor back
+    A million of them fit in memory: what has arrived is one bytes object as long as that will do.
+    """
+
+    __slots__ = (
+        "arrived",
+        "capacity",
+        "closed",
+        "connecting",
+        "descriptor",
+        "end_arrived",
+        "error",
+        "held",
+        "network",
+        "other",
+        "peer",
+        "shut",
+        "starved",
+        "travelling",
+        "watcher",
+        "where",
+    )
+
+    def __init__(self, network: Network, capacity: int, descriptor: int = -1) -> None:
+        self.network = network
         self.descriptor = descriptor
         self.other: End = self
         self.capacity = capacity  # bytes on the way to this end or unread in it
-        self.arrived: deque[bytes] = deque()
+        self.arrived: bytes | bytearray = b""
         self.held = 0  # bytes on the way or unread
+        self.travelling = 0  # those on the way
         self.end_arrived = False
         self.error = 0  # an error number that the next call raises, once
         self.connecting = False
+        self.starved = False  # we want to hear of room on the other side
         self.shut = False  # we have ended our side
         self.closed = False
         self.where: Where = ""
         self.peer: Where = ""
+        self.watcher: Callable[[End], None] | None = None  # who is told, of an end that no poller knows
 
     # What the engine calls.
 
@@ -56,45 +87,52 @@ class End:
 
     def recv(self, size: int) -> bytes:
         """Return at most `size` bytes that have arrived; b"" at the end. Raises as a socket does."""
-        if not self.arrived:
-            self._raise_error()
+        arrived = self.arrived
+        if not arrived:
+            self.raise_error()
             if self.end_arrived:
                 return b""
-            raise BlockingIOError(EAGAIN, strerror(EAGAIN))
-        taken: list[bytes] = []
-        count = 0
-        while self.arrived and count < size:
-            chunk = self.arrived.popleft()
-            if len(chunk) > size - count:
-                self.arrived.appendleft(chunk[size - count :])
-                chunk = chunk[: size - count]
-            taken.append(chunk)
-            count += len(chunk)
-        self.held -= count
-        self._carry(self, self.other.room_came)
-        return taken[0] if len(taken) == 1 else b"".join(taken)
+            raise BlockingIOError(EAGAIN, "nothing has arrived")
+        if len(arrived) <= size:
+            taken = bytes(arrived)  # no copy where it is bytes already
+            self.arrived = b""
+        else:
+            taken = bytes(arrived[:size])
+            if type(arrived) is bytes:
+                self.arrived = arrived = bytearray(arrived)
+            del arrived[:size]  # type: ignore[union-attr]
+        self.held -= len(taken)
+        if self.other.starved:
+            self.other.starved = False
+            self.network.carry(self, self.other.room_came, None)
+        return taken
 
     def send(self, data: Piece) -> int:
         """Take what the other side has room for. Raises as a socket does."""
-        self._raise_error()
-        if self.shut or self.closed:
+        if self.error or self.shut or self.closed:
+            self.raise_error()
             raise BrokenPipeError(EPIPE, strerror(EPIPE))
-        if not len(data):
+        size = len(data)
+        if not size:
             return 0
         other = self.other
-        count = min(len(data), other.capacity - other.held)
-        if self.connecting or count <= 0:
-            raise BlockingIOError(EAGAIN, strerror(EAGAIN))
-        chunk = bytes(data[:count])
-        other.held += count
-        self._carry(self, lambda: other.arrive(chunk))
-        return count
+        room = other.capacity - other.held
+        if size > room or self.connecting:
+            self.starved = True
+            if room <= 0 or self.connecting:
+                raise BlockingIOError(EAGAIN, "no room")
+            data = data[:room]
+            size = room
+        other.held += size
+        other.travelling += size
+        self.network.carry(self, other.arrive, bytes(data))
+        return size
 
     def half_close(self) -> None:
         """End this side; what was sent arrives first."""
         if not self.shut:
             self.shut = True
-            self._carry(self, self.other.end_came)
+            self.network.carry(self, self.other.end_came, None)
 
     def close(self) -> None:
         """Close: with an end of file, or with a reset where bytes are left unread, as the kernel does."""
@@ -105,35 +143,35 @@ class End:
             return
         self.half_close()
         self.closed = True
-        self._freed(self)
+        self.network.freed(self)
 
     def abort(self) -> None:
         """Close with a reset."""
         if not self.closed:
             self.closed = self.shut = True
-            self.arrived.clear()
-            self._carry(self, self.other.reset_came)
-            self._freed(self)
+            self.arrived = b""
+            self.network.carry(self, self.other.reset_came, ECONNRESET)
+            self.network.freed(self)
 
     def readiness(self) -> int:
         """Return the mask that the poller would report if all of it were asked for."""
-        mask = 0
-        if self.arrived or self.end_arrived or self.error:
-            mask |= READABLE
+        mask = READABLE if self.arrived else 0
         if self.end_arrived:
-            mask |= PEER_ENDED
+            mask |= READABLE | PEER_ENDED | (HUNG_UP if self.shut else 0)
         if self.error:
-            mask |= BROKEN | HUNG_UP
-        if self.end_arrived and self.shut:
-            mask |= HUNG_UP
+            mask |= READABLE | BROKEN | HUNG_UP
         if not self.connecting and (self.error or self.shut or self._has_room()):
             mask |= WRITABLE
         return mask
 
     def _has_room(self) -> bool:
-        return self.other.capacity - self.other.held >= max(1, self.capacity // 3)  # as TCP: not for every byte
+        if self.other.capacity - self.other.held >= max(1, self.capacity // 3):  # as TCP: not for every byte
+            return True
+        self.starved = True
+        return False
 
-    def _raise_error(self) -> None:
+    def raise_error(self) -> None:
+        """Raise the error that has come, once."""
         if self.error:
             error, self.error = self.error, 0
             self.end_arrived = self.shut = True
@@ -141,35 +179,42 @@ class End:
 
     # What travels to this end.
 
-    def connected(self, error: int = 0) -> None:
+    def connected(self, error: int) -> None:
         """The attempt to connect has ended, in failure where there is an error number."""
         self.connecting = False
         self.error = error
-        self._changed(self)
+        self.network.changed(self)
 
     def arrive(self, chunk: bytes) -> None:
         """Bytes have come. Meeting a closed end they come back as a reset."""
+        self.travelling -= len(chunk)
         if self.closed:
-            self._carry(self, self.other.reset_came)
-        elif chunk:
-            self.arrived.append(chunk)
-            self._changed(self)
+            self.network.carry(self, self.other.reset_came, ECONNRESET)
+            return
+        if not self.arrived:
+            self.arrived = chunk
+        elif type(self.arrived) is bytearray:
+            self.arrived += chunk
+        else:
+            self.arrived = bytearray(self.arrived)
+            self.arrived += chunk
+        self.network.changed(self)
 
-    def end_came(self) -> None:
+    def end_came(self, nothing: None = None) -> None:
         """The other side has ended."""
         self.end_arrived = True
-        self._changed(self)
+        self.network.changed(self)
 
-    def reset_came(self) -> None:
+    def reset_came(self, error: int) -> None:
         """The other side has reset: what had arrived can be read, then comes the error."""
         if not self.closed and not self.error:
-            self.error = ECONNRESET
+            self.error = error
             self.connecting = False
-            self._changed(self)
+            self.network.changed(self)
 
-    def room_came(self) -> None:
+    def room_came(self, nothing: None = None) -> None:
         """The other side has read."""
-        self._changed(self)
+        self.network.changed(self)
 
 
 class MemoryListening:
@@ -262,6 +307,12 @@ class MemoryPoller:
         if descriptor in self._interest:
             self._touched[descriptor] = None
 
+    def anybody(self, random: Random) -> tuple[int, int]:
+        """Draw a descriptor that is asked about, and what is asked; (-1, 0) where there is none."""
+        if not self._interest:
+            return -1, 0
+        return next(islice(self._interest.items(), random.randrange(len(self._interest)), None))
+
     def ready(self, seconds: float | None, most: int) -> Events:
         """Let time pass until somebody is ready or the seconds are over."""
         until = self._world.poll_begins(seconds)
@@ -312,8 +363,8 @@ class MemoryStreams:
         return channel.send(data) if data else 0
 
     def unsent(self, channel: Channel) -> int:
-        """Nothing lies between an end and the other but time."""
-        return 0
+        """Return how many bytes are still on their way."""
+        return end_of(channel).other.travelling
 
     def let_take(self, channel: Channel, notsent_bytes: int) -> None:
         """There is no kernel."""

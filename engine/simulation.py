@@ -2,33 +2,44 @@
 
 Nothing is mocked: the engine cannot tell it from the kernel, and a run is decided by its seed alone. Time passes only
 when everybody waits, and then jumps to what happens next, so hours of idling take no time and a test never sleeps.
-Public, so that users test their own machines with it:
+With `faults` it does all that kernels and networks may do to a server. Public, so that users test their own machines:
 
     simulation = Simulation(seed=1)
     reactor = Reactor(simulation)
     reactor.listen("server:7", Echo)
-    client = simulation.dial("server:7")
-    client.say(b"hello")
+    peer = simulation.dial("server:7")
+    peer.say(b"hello")
     simulation.run(reactor, 1.0)
-    assert client.heard() == b"hello"
+    assert peer.heard() == b"hello"
+
+A `Peer` is moved by the test, a `Client` by a machine of its own (`simulation.enter`).
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
-from errno import EADDRINUSE, ECONNREFUSED, EMFILE
+from errno import EADDRINUSE, EAGAIN, ECONNABORTED, ECONNREFUSED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ETIMEDOUT
 from heapq import heappop, heappush
+from math import ceil
 from os import strerror
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from .faults import Faults
+from .limits import Limits
+from .machine import HasDescriptor
 from .memory import End, MemoryListening, MemoryPoller, MemoryStreams, end_of
-from .platform import Address, Channel, Where, parse_address
+from .network import NO_FAULTS, FaultyEnd, Link, SimulatedEnd
+from .outside import Client, Factory, Peer
+from .platform import READABLE, WRITABLE, Address, Channel, Where, parse_address
 
 if TYPE_CHECKING:
     from .reactor import Reactor
 
+__all__ = ["Client", "Faults", "Link", "Peer", "Simulation", "StuckError"]
+
 FIRST_PORT = 49152
 TURN_SECONDS = 1e-6  # what a poll takes: so that a server that is always busy doesn't stop the clock
+KNOCKS_MOST = 6  # at a full accept queue: after 1, 2, 4... seconds (tcp_syn_retries of Linux), then ETIMEDOUT
 
 
 class StuckError(Exception):
@@ -39,7 +50,8 @@ class Simulation(MemoryStreams):
     """A network, a clock and a poller from a seed.
 
     `delay_seconds` is the least and the most that anything takes to travel; `capacity_bytes` what a connection holds in
-    each direction; `descriptors` how many channels the server can have.
+    each direction; `descriptors` how many channels the server can have. Things arrive at multiples of `grain_seconds`,
+    so the coarser, the more are ready at once; 0 for any time. `met` counts what was met of `faults`, and more.
     """
 
     tells_peer_end = True
@@ -51,22 +63,29 @@ class Simulation(MemoryStreams):
         delay_seconds: tuple[float, float] = (0.0, 0.001),
         capacity_bytes: int = 64 * 1024,
         descriptors: int = 20_000,
+        grain_seconds: float = 0.0,
+        faults: Faults = NO_FAULTS,
     ) -> None:
         self.seed = seed
         self.random = Random(seed)
-        self.delay_seconds = delay_seconds
         self.capacity_bytes = capacity_bytes
         self.descriptors = descriptors
+        self.grain_seconds = grain_seconds
+        self.faults = faults
+        self.met: Counter[str] = Counter()
+        self.link = Link(self.random, self.met, delay_seconds=delay_seconds, faults=faults)
         self.poller = MemoryPoller(self)
         self.polls = 0  # wake-ups of the reactor
+        self.held = 0  # bytes that machines outside have buffered: to them, this is their table
         self._clock = 1000.0
-        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = 0
-        self._travelling: dict[End, float] = {}  # when the last thing that an end sent will have arrived
+        self._calendar = 1_000_000_000.0
+        self._instants: list[float] = []  # a heap; what happens at each is in the agenda
+        self._agenda: dict[float, list[tuple[Callable[[Any], None], Any]]] = {}
         self._free: list[int] = []
         self._used = 2  # like a process: 0 to 2 are taken
         self._listening: dict[tuple[str, str, int], SimulatedListening] = {}
         self._last_port = FIRST_PORT
+        self._polls_fail = any((faults.spurious, faults.early, faults.clock_jump, faults.wall_jump))
 
     def __repr__(self) -> str:
         return f"Simulation(seed={self.seed})"
@@ -79,12 +98,19 @@ class Simulation(MemoryStreams):
 
     def wall(self) -> float:
         """Return a date: 2001-09-09 and what has passed since."""
-        return 1_000_000_000.0 + self._clock
+        return self._calendar + self._clock
 
     def after(self, seconds: float, function: Callable[[], None]) -> None:
         """Have something happen in the world, in so many seconds."""
-        self._order += 1
-        heappush(self._agenda, (self._clock + seconds, self._order, function))
+        self._at(self._clock + seconds, _call, function)
+
+    def _at(self, due: float, what: Callable[[Any], None], argument: Any) -> None:
+        found = self._agenda.get(due)
+        if found is None:
+            self._agenda[due] = [(what, argument)]
+            heappush(self._instants, due)
+        else:
+            found.append((what, argument))
 
     def run(self, reactor: "Reactor", seconds: float) -> None:
         """Take turns until so many simulated seconds have passed."""
@@ -92,29 +118,71 @@ class Simulation(MemoryStreams):
         while self._clock < until:
             reactor.step(until - self._clock)
 
+    def travel(self, seconds: float = 0.01) -> None:
+        """Let all that is on its way arrive, without a turn of the reactor."""
+        until = self._clock + seconds
+        while self.happens(until):
+            pass
+
+    def quiet(self) -> bool:
+        """Tell whether nothing is on its way, and nothing will happen by itself."""
+        return not self._instants
+
     def poll_begins(self, seconds: float | None) -> float | None:
         """Let happen what is due by now: the world goes on although the reactor is busy."""
         self.polls += 1
         self._clock += TURN_SECONDS
-        while self._agenda and self._agenda[0][0] <= self._clock:
-            heappop(self._agenda)[2]()
+        if self._polls_fail and self._disturbed(seconds):
+            seconds = 0.0
+        instants = self._instants
+        while instants and instants[0] <= self._clock:
+            self._happen()
         return None if seconds is None else self._clock + seconds
 
     def happens(self, until: float | None) -> bool:
         """Let time jump to what is due next, if that is by then."""
-        if self._agenda and (until is None or self._agenda[0][0] <= until):
-            due, _, function = heappop(self._agenda)
-            self._clock = max(self._clock, due)
-            function()
+        if self._instants and (until is None or self._instants[0] <= until):
+            self._clock = max(self._clock, self._instants[0])
+            self._happen()
             return True
         if until is None:
             raise StuckError(f"{self!r}: nothing will ever happen")
         self._clock = max(self._clock, until)
         return False
 
+    def _happen(self) -> None:
+        for what, argument in self._agenda.pop(heappop(self._instants)):
+            what(argument)
+
     def arrange(self, pairs: list[tuple[int, int]]) -> None:
-        """Readiness comes in no order that anybody may rely on."""
-        self.random.shuffle(pairs)
+        """Readiness comes in no order that anybody may rely on, and now and then for nothing."""
+        if len(pairs) > 1:
+            self.random.shuffle(pairs)
+        if self.faults.spurious and self.random.random() < self.faults.spurious:
+            self._call_ready(pairs)
+
+    def _disturbed(self, seconds: float | None) -> bool:
+        """Let the clock or the calendar jump; True where the poll ends before its time."""
+        faults, random = self.faults, self.random
+        if random.random() < faults.clock_jump:
+            self.met["clock_jump"] += 1
+            self._clock += random.random() * faults.jump_seconds
+        if random.random() < faults.wall_jump:
+            self.met["wall_jump"] += 1
+            self._calendar += random.uniform(-1.0, 1.0) * faults.jump_seconds
+        if (seconds is None or seconds > 0) and random.random() < faults.early:
+            self.met["early"] += 1
+            return True
+        return False
+
+    def _call_ready(self, pairs: list[tuple[int, int]]) -> None:
+        """Call somebody ready who isn't, as select(2) may; never one that is connecting: no kernel does that."""
+        descriptor, mask = self.poller.anybody(self.random)
+        end = self.poller.pollables.get(descriptor)
+        mask &= READABLE | WRITABLE
+        if mask and all(descriptor != one for one, _ in pairs) and not (isinstance(end, End) and end.connecting):
+            self.met["spurious"] += 1
+            pairs.append((descriptor, mask))
 
     # The network.
 
@@ -133,72 +201,143 @@ class Simulation(MemoryStreams):
             address = address._replace(port=self._last_port)
         if address in self._listening:
             raise OSError(EADDRINUSE, strerror(EADDRINUSE))
-        listening = SimulatedListening(self, address, backlog, self._take_descriptor())
+        listening = SimulatedListening(self, address, backlog, self.take_descriptor())
         self._listening[address] = listening
         return listening
 
     def connect(self, address: Address) -> Channel:
         """Begin to connect from the server's side."""
-        end = self._new_end(self._take_descriptor())
-        self._begin(end, address)
+        end = self._new_end(self.link, self.take_descriptor())
+        self.begin(end, address, self.link)
         return end
 
-    def dial(self, address: str | Address) -> "Peer":
+    def dial(self, address: str | Address, link: Link | None = None) -> Peer:
         """Begin to connect from the outside: a client that the test, not the reactor, moves."""
-        if isinstance(address, str):
-            address = parse_address(address)
-        return Peer(self, address)
+        return Peer(self._outside(address, link))
+
+    def enter(
+        self, address: str | Address, factory: Factory, limits: Limits | None = None, link: Link | None = None
+    ) -> Client:
+        """Begin to connect from the outside: a client that a machine moves, made by `factory(client)`."""
+        return Client(self, self._outside(address, link), factory, limits or Limits())
+
+    def new_link(
+        self,
+        seed: int,
+        *,
+        delay_seconds: tuple[float, float] | None = None,
+        bytes_a_second: float = 0.0,
+        faults: Faults | None = None,
+    ) -> Link:
+        """Make a link with random numbers of its own: what happens on it does not depend on who else is there."""
+        return Link(
+            Random(seed),
+            self.met,
+            delay_seconds=self.link.delay_seconds if delay_seconds is None else delay_seconds,
+            bytes_a_second=bytes_a_second,
+            faults=self.faults if faults is None else faults,
+        )
 
     def abort(self, channel: Channel) -> None:
         """Close with a reset."""
         end_of(channel).abort()
 
-    def _begin(self, end: End, address: Address) -> None:
+    def send_file(self, channel: Channel, file: HasDescriptor, offset: int, count: int) -> int:
+        """Send what can be sent of a file's part; the disk may be slow, and then all wait."""
+        faults = self.faults
+        if faults.slow_disk and self.random.random() < faults.slow_disk:
+            self.met["slow_disk"] += 1
+            self._clock += self.random.random() * faults.disk_seconds
+        if faults.short_file and count > 1 and self.random.random() < faults.short_file:
+            self.met["short_file"] += 1
+            count = self.random.randrange(1, count)
+            end_of(channel).starved = True
+        return super().send_file(channel, file, offset, count)
+
+    def _outside(self, address: str | Address, link: Link | None) -> SimulatedEnd:
+        if isinstance(address, str):
+            address = parse_address(address)
+        link = link or self.link
+        end = SimulatedEnd(self, self.capacity_bytes, link)
+        self.begin(end, address, link)
+        return end
+
+    def begin(self, end: SimulatedEnd, address: Address, link: Link) -> None:
+        """Begin to connect an end to an address: what `connect` and `dial` have in common."""
         self._last_port += 1
-        far = self._new_end(-1)
+        far = self._new_end(link, -1)
         end.other, far.other = far, end
         end.connecting = True
         unix = address.kind == "unix"
         end.where = far.peer = "" if unix else ("client", self._last_port)
         end.peer = far.where = address.host if unix else (address.host, address.port)
-        self._carry(end, lambda: self._arrive(far, address))
+        self.carry(end, self._arrive, (far, address, 0))
 
-    def _arrive(self, far: End, address: Address) -> None:
+    def _arrive(self, knock: tuple[SimulatedEnd, Address, int]) -> None:
+        """A connection has come to its address; at a full queue it knocks again later, as TCP does."""
+        far, address, knocks = knock
         listening = self._listening.get((address.kind, address.host, address.port))
         near = far.other
-        if listening is None or len(listening.waiting) >= listening.backlog:
-            self._carry(far, lambda: near.connected(ECONNREFUSED))
-            return
-        listening.waiting.append(far)
-        self.poller.touch(listening.descriptor)
-        self._carry(far, near.connected)
+        if listening is None:
+            self.carry(far, near.connected, ECONNREFUSED)
+        elif len(listening.waiting) < listening.backlog:
+            listening.waiting.append(far)
+            self.poller.touch(listening.descriptor)
+            self.carry(far, near.connected, 0)
+        elif address.kind == "unix":
+            self.met["queue_full"] += 1
+            self.carry(far, near.connected, EAGAIN)
+        elif knocks < KNOCKS_MOST:
+            self.met["queue_full"] += 1
+            self._at(self._clock + (1 << knocks), self._arrive, (far, address, knocks + 1))
+        else:
+            near.connected(ETIMEDOUT)
 
-    def _new_end(self, descriptor: int) -> End:
-        end = End(self._carry, self._changed, self.capacity_bytes, descriptor, self._freed)
+    def _new_end(self, link: Link, descriptor: int) -> SimulatedEnd:
+        end = (SimulatedEnd if link.faults is NO_FAULTS else FaultyEnd)(self, self.capacity_bytes, link, descriptor)
         if descriptor >= 0:
             self.poller.pollables[descriptor] = end
         return end
 
-    def _carry(self, end: End, what: Callable[[], None]) -> None:
-        """Let it arrive after a delay, but not before what the same end has sent before."""
-        arrival = max(self._clock + self.random.uniform(*self.delay_seconds), self._travelling.get(end, 0.0))
-        self._travelling[end] = arrival
-        self._order += 1
-        heappush(self._agenda, (arrival, self._order, what))
+    # What ends call.
 
-    def _changed(self, end: End) -> None:
+    def carry(self, end: End, what: Callable[[Any], None], argument: Any) -> None:
+        """Let it arrive after a delay, but not before what the same end has sent before."""
+        assert isinstance(end, SimulatedEnd)
+        link = end.link
+        arrival = self._clock + link.delay(len(argument) if type(argument) is bytes else 0)
+        if (
+            link.faults.end_with_data
+            and what == end.other.end_came
+            and link.random.random() < link.faults.end_with_data
+        ):
+            self.met["end_with_data"] += 1
+            arrival = self._clock
+        if arrival < end.clear_at:
+            arrival = end.clear_at
+        if self.grain_seconds:
+            arrival = ceil(arrival / self.grain_seconds) * self.grain_seconds
+        end.clear_at = arrival
+        if not link.dead:
+            self._at(arrival, what, argument)
+
+    def changed(self, end: End) -> None:
+        """Have the poller, or who moves an end outside, look at it."""
         if end.descriptor >= 0:
             self.poller.touch(end.descriptor)
+        elif end.watcher is not None:
+            end.watcher(end)
 
-    def _freed(self, end: End) -> None:
-        self._travelling.pop(end, None)
+    def freed(self, end: End) -> None:
+        """Take the descriptor back."""
         if end.descriptor >= 0:
             self._give_descriptor(end.descriptor)
             end.descriptor = -1
 
     # Descriptors: the lowest free number, as the kernel gives them, so that a stale one hits somebody else.
 
-    def _take_descriptor(self) -> int:
+    def take_descriptor(self) -> int:
+        """Return the lowest free number. Raises OSError where there is none."""
         if self._free:
             return heappop(self._free)
         if self._used >= self.descriptors + 2:
@@ -223,20 +362,39 @@ class SimulatedListening(MemoryListening):
         self._simulation = simulation
         self.backlog = backlog
         self.failures: deque[int] = deque()  # error numbers that the next calls of accept raise
+        faults = simulation.faults
+        self._odds = (
+            (faults.accept_aborted, "accept_aborted", (ECONNABORTED,)),
+            (faults.interrupted, "interrupted", (EINTR,)),
+            (faults.accept_no_descriptor, "accept_no_descriptor", (EMFILE, ENFILE)),
+            (faults.accept_no_buffers, "accept_no_buffers", (ENOBUFS, ENOMEM)),
+        )
         simulation.poller.pollables[descriptor] = self
 
     def accept(self) -> tuple[Channel, Where]:
         """Return the next connection, with a descriptor. Raises OSError as the kernel does."""
-        if self.waiting and self.failures:
-            error = self.failures.popleft()
-            raise OSError(error, strerror(error))
+        if self.waiting:
+            self._fail()
         simulation = self._simulation
-        descriptor = simulation._take_descriptor() if self.waiting else -1
+        descriptor = simulation.take_descriptor() if self.waiting else -1
         channel, peer = super().accept()
         end = end_of(channel)
         end.descriptor = descriptor
         simulation.poller.pollables[descriptor] = end
         return end, peer
+
+    def _fail(self) -> None:
+        random = self._simulation.random
+        for odds, name, errors in self._odds:
+            if odds and random.random() < odds:
+                self._simulation.met[name] += 1
+                self.failures.append(random.choice(errors))
+                if name == "accept_aborted":
+                    self.waiting.popleft().abort()
+                break
+        if self.failures:
+            error = self.failures.popleft()
+            raise OSError(error, strerror(error))
 
     def close(self) -> None:
         """Stop listening, and free the descriptor."""
@@ -245,71 +403,5 @@ class SimulatedListening(MemoryListening):
         super().close()
 
 
-class Peer:
-    """A client outside the reactor. What it does happens at once; what it hears has travelled."""
-
-    def __init__(self, simulation: Simulation, address: Address) -> None:
-        self._end = simulation._new_end(-1)
-        simulation._begin(self._end, address)
-        self._unsent = bytearray()
-        self._end_when_sent = False
-        self.reset = False
-        self.refused = False
-        self.ended = False
-        self._simulation = simulation
-        self._end._changed = lambda end: self._push()
-
-    @property
-    def where(self) -> Where:
-        """The client's own address, as the server sees it."""
-        return self._end.where
-
-    def say(self, data: bytes) -> None:
-        """Send; what the connection has no room for follows as room comes."""
-        self._unsent += data
-        self._push()
-
-    def heard(self, most: int = 1 << 30) -> bytes:
-        """Read what has arrived and was not read yet. Sets `ended`, `reset` or `refused` when that is what came."""
-        found = bytearray()
-        while len(found) < most:
-            try:
-                data = self._end.recv(most - len(found))
-            except BlockingIOError:
-                break
-            except ConnectionRefusedError:
-                self.refused = True
-                break
-            except ConnectionError:
-                self.reset = True
-                break
-            if not data:
-                self.ended = True
-                break
-            found += data
-        return bytes(found)
-
-    def half_close(self) -> None:
-        """End the client's side once all is sent; it goes on reading."""
-        self._end_when_sent = True
-        self._push()
-
-    def close(self) -> None:
-        """Close; with a reset where something was left unread."""
-        self._end.close()
-
-    def abort(self) -> None:
-        """Reset."""
-        self._end.abort()
-
-    def _push(self) -> None:
-        while self._unsent:
-            try:
-                del self._unsent[: self._end.send(bytes(self._unsent[: 1 << 16]))]
-            except BlockingIOError:
-                return
-            except OSError:
-                self.reset = True
-                self._unsent.clear()
-        if self._end_when_sent and not self._end.connecting:
-            self._end.half_close()
+def _call(function: Callable[[], None]) -> None:
+    function()

@@ -51,7 +51,7 @@ class Run:
         """Take turns until nobody has anything to do."""
         for _ in range(STEPS_MOST):
             busy = self.reactor.step(0)
-            if not busy and not self.simulation._agenda:
+            if not busy and self.simulation.quiet():
                 break
         else:
             raise AssertionError("the machine does not come to rest")

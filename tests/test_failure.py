@@ -7,7 +7,7 @@ row beside the failing one that goes on echoing, and asks the report why the fai
 import errno
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from partway.engine import (
@@ -32,7 +32,7 @@ from partway.engine import (
     Wait,
     Want,
 )
-from partway.engine.memory import End
+from partway.engine.network import SimulatedEnd
 from partway.engine.simulation import Peer, Simulation
 from worlds import SEEDS, Acting, Acts, Rig, echo
 
@@ -441,13 +441,15 @@ def test_a_channel_that_fails_to_close() -> None:
     bad, good = rig.dials(2)
     rig.run(0.1)
     row = next(row for row in rig.rows if row.peer == bad.where)
-    close = row.channel.close
 
-    def fail() -> None:
-        close()
-        raise OSError(errno.EIO, "in close")
+    class Failing(SimulatedEnd):
+        __slots__ = ()
 
-    row.channel.close = fail  # type: ignore[method-assign]
+        def close(self) -> None:
+            super().close()
+            raise OSError(errno.EIO, "in close")
+
+    cast(SimulatedEnd, row.channel).__class__ = Failing
     bad.close()
     rig.run(0.1)
     good.say(b"x")
@@ -728,7 +730,7 @@ def test_a_row_that_is_queued_when_it_goes_leaves_its_descriptors_next_owner_alo
     rows = [rig.reactor.connect("server:7", callers) for _ in range(3)]
     assert {row.descriptor for row in rows} == gone
     assert all(row.connecting for row in rows)
-    rig.simulation.delay_seconds = (1.0, 1.0)
+    rig.simulation.link.delay_seconds = (1.0, 1.0)
     for _ in range(10):
         rig.reactor.step(0)
         for row in rows:
@@ -738,7 +740,7 @@ def test_a_row_that_is_queued_when_it_goes_leaves_its_descriptors_next_owner_alo
 def test_a_drowned_end_is_not_a_row_any_more() -> None:
     """A closed end gives its descriptor back once only."""
     simulation = Simulation(1)
-    end = End(simulation._carry, simulation._changed, 100)
+    end = SimulatedEnd(simulation, 100, simulation.link)
     end.close()
     end.close()
     end.abort()

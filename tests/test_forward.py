@@ -352,9 +352,9 @@ def test_a_target_that_never_answers() -> None:
     inner = tunnel.forward.__call__
 
     def slow_network(row: Row) -> Half:
-        tunnel.simulation.delay_seconds = (1e6, 1e6)
+        tunnel.simulation.link.delay_seconds = (1e6, 1e6)
         half = inner(row)
-        tunnel.simulation.delay_seconds = (0.0, 0.001)
+        tunnel.simulation.link.delay_seconds = (0.0, 0.001)
         return half
 
     tunnel.forward = cast(Forward, slow_network)

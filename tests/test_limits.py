@@ -33,6 +33,7 @@ from partway.engine import (
     keep,
 )
 from partway.engine.memory import End
+from partway.engine.platform import parse_address
 from partway.engine.simulation import Peer, Simulation
 from worlds import SEEDS, Acting, Acts, Rig, echo, script
 
@@ -181,7 +182,7 @@ def test_rows_max_holds_for_connect_and_adopt() -> None:
     rig.reactor.connect("server:7", script(PARK))
     with pytest.raises(OSError, match="full"):
         rig.reactor.connect("server:7", script(PARK))
-    end = End(lambda end, what: what(), lambda end: None, 100, descriptor=99)
+    end = End(rig.simulation, 100, descriptor=99)
     with pytest.raises(OSError, match="full"):
         rig.reactor.adopt(end, script(PARK))
     rig.reactor.close()
@@ -502,13 +503,13 @@ def test_opening_seconds_hold_for_one_who_is_woken_and_busy() -> None:
 
 def test_opening_seconds_hold_for_connecting() -> None:
     class Nowhere(Simulation):
-        def _begin(self, end: End, address: object) -> None:
+        def begin(self, end: End, *where: object) -> None:
             end.connecting = True
 
     simulation = Nowhere(1)
     acts = Acts(echo)
     rig = Rig(acts, limits=Limits(opening_seconds=3))
-    rig.simulation._begin = simulation._begin.__get__(rig.simulation)  # type: ignore[method-assign]
+    rig.simulation.begin = simulation.begin.__get__(rig.simulation)  # type: ignore[method-assign]
     rig.reactor.connect("server:9", acts)
     rig.run(2.9)
     assert rig.states == ["OPENING"]
@@ -881,8 +882,23 @@ def test_backlog_is_how_many_wait_in_the_kernel() -> None:
     clients = rig.dials(6)
     rig.run(0.05)
     for client in clients:
-        client.heard()
-    assert [client.refused for client in clients] == [False] * 4 + [True] * 2
+        client.half_close()
+    rig.run(0.9)
+    assert rig.simulation.met["queue_full"] == 2
+    assert rig.listener.accepted == 4, "the other two knock again after a second"
+    rig.run(0.2)
+    assert rig.listener.accepted == 6
+
+
+def test_who_knocks_too_long_is_told(seed: int) -> None:
+    rig = Rig(Acts(echo), limits=Limits(backlog=1), delay_seconds=(0, 0), seed=seed)
+    rig.listener.close()
+    rig.simulation.listen(parse_address("server:9"), 1)  # nobody accepts
+    clients = [rig.simulation.dial("server:9") for _ in range(2)]
+    rig.run(62.0)
+    assert [client.heard() or client.reset for client in clients] == [False, False]
+    rig.run(2.0)
+    assert [client.heard() or client.reset for client in clients] == [False, True]
 
 
 def test_notsent_bytes_are_told_to_the_platform() -> None:

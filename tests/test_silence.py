@@ -24,7 +24,7 @@ def test_ten_thousand_silent_rows_and_not_one_wake_up(want: Want) -> None:
     rig.dials(count)
     while len(rig.rows) < count:
         rig.reactor.step(1.0)
-    while rig.simulation._agenda:
+    while not rig.simulation.quiet():
         rig.reactor.step(0.01)
     polls, turns = rig.simulation.polls, rig.reactor.totals().turns
     rig.simulation.run(rig.reactor, 10.0)
@@ -39,7 +39,7 @@ def test_only_deadlines_wake() -> None:
         rig.dials(100)
         rig.run(1.0)
     for _ in range(100):
-        if not rig.simulation._agenda:
+        if rig.simulation.quiet():
             break
         rig.reactor.step(0.01)
     polls = rig.simulation.polls

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import pytest
 from partway.engine import READ, Cause, Limits, Reason, Row, Want
-from partway.engine.memory import End
 from partway.protocols.http import Folder, Http, Request, Response, Server
 from partway.protocols.http.message import Taker
 from worlds import SEEDS, RealClient, RealWorld, Rig
@@ -165,14 +164,13 @@ class Client:
         self.heard = bytearray()
         self.answered = 0.0  # seconds until the first byte of the first answer
         self.peer = rig.dial()
-        self.peer._end._changed = self._changed
+        self.peer.watcher = self._changed
         self.peer.say(slow.first)
         self.simulation.after(slow.every, self._act)
         if grows_to:
             self.simulation.after(0.05, lambda: self._grow(grows_to))
 
-    def _changed(self, end: End) -> None:
-        self.peer._push()
+    def _changed(self) -> None:
         if self.slow.reads == ALL:
             self._read(ALL)
 
@@ -187,7 +185,7 @@ class Client:
             return
         if 0 < self.slow.reads < ALL:
             self._read(self.slow.reads)
-        if not self.peer._unsent:
+        if not self.peer.unsent:
             self.peer.say(self.slow.again)
         self.simulation.after(self.slow.every, self._act)
 
@@ -210,8 +208,8 @@ class Honest:
         self.asked = 0.0
         self.took: list[float] = []
         rig.run(0.01)  # it is connected before anybody else
-        self._note = self.peer._end._changed
-        self.peer._end._changed = self._changed
+        self._note = self.peer.watcher
+        self.peer.watcher = self._changed
         self._ask()
 
     def _ask(self) -> None:
@@ -220,8 +218,9 @@ class Honest:
         self.peer.say(ask("/small"))
         self.simulation.after(self.every, self._ask)
 
-    def _changed(self, end: End) -> None:
-        self._note(end)
+    def _changed(self) -> None:
+        assert self._note is not None
+        self._note()
         if self.asked and self.heard.endswith(SMALL):
             assert self.heard.startswith(b"HTTP/1.1 200 OK\r\n")
             self.heard.clear()

@@ -13,9 +13,10 @@ from partway.engine import row as rows
 
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = ROOT / "engine"
+SIMULATION = {"simulation", "network", "outside", "faults"}
 LAYERS = {
     0: {"limits", "machine", "timers", "platform"},
-    1: {"buffers", "row", "memory", "kernel", "selector", "simulation", "host", "freeze"},
+    1: {"buffers", "row", "memory", "kernel", "selector", "host", "freeze", *SIMULATION},
     2: {"table", "schedule"},
     3: {"stream", "ending", "patience", "listener", "report"},
     4: {"reactor", "__init__"},

@@ -15,7 +15,6 @@ from typing import Any
 from partway.engine import IDLE, Limits, Notice, Reactor, Reason, Row, Want
 from partway.engine.kernel import Kernel
 from partway.engine.machine import Machine
-from partway.engine.memory import End
 from partway.engine.selector import LeanEpollSelector
 from partway.engine.simulation import Peer, Simulation
 
@@ -381,20 +380,12 @@ class Rig:
     def hears(self, peer: Peer) -> bytearray:
         """Have a client read whatever comes as soon as it comes; return what it will have heard."""
         heard = bytearray()
-        push = peer._end._changed
-
-        def read(end: End) -> None:
-            push(end)
-            heard.extend(peer.heard())
-
-        peer._end._changed = read
+        peer.watcher = lambda: heard.extend(peer.heard())
         return heard
 
     def travel(self) -> None:
         """Let all that is on its way arrive, without a turn of the reactor."""
-        until = self.simulation.now() + 0.01
-        while self.simulation.happens(until):
-            pass
+        self.simulation.travel()
 
     def run(self, seconds: float = 1.0, turns: int = 20_000) -> None:
         """Let simulated time pass; check after each turn that no byte was counted twice or forgotten."""

@@ -1,0 +1,149 @@
+"""What lies between simulated ends: links with a delay, a bandwidth and losses, and ends whose calls may fail.
+
+Each link has random numbers of its own, so that what happens to one client is not moved by another's being there: it
+is what lets a failing crowd be made smaller.
+"""
+
+from collections import Counter
+from errno import EAGAIN, ECONNRESET, EINTR, ENOBUFS, EPIPE
+from os import strerror
+from random import Random
+
+from .faults import Faults
+from .machine import Piece
+from .memory import End, Network
+
+NO_FAULTS = Faults()
+
+
+class Link:
+    """A client's way to the server and back: `delay_seconds` least and most, `bytes_a_second` 0 for without end."""
+
+    __slots__ = ("broken", "bytes_a_second", "dead", "delay_seconds", "faults", "met", "random")
+
+    def __init__(
+        self,
+        random: Random,
+        met: Counter[str],
+        *,
+        delay_seconds: tuple[float, float] = (0.0, 0.001),
+        bytes_a_second: float = 0.0,
+        faults: Faults = NO_FAULTS,
+    ) -> None:
+        self.random = random
+        self.met = met  # how often each fault has happened
+        self.delay_seconds = delay_seconds
+        self.bytes_a_second = bytes_a_second
+        self.faults = faults
+        self.broken = False  # a fault has cut the connection
+        self.dead = False  # nothing passes any more
+
+    def delay(self, size: int) -> float:
+        """Draw how long so many bytes take, 0 for what is no byte: an end, a reset, a window."""
+        least, most = self.delay_seconds
+        seconds = least + (most - least) * self.random.random()
+        if self.bytes_a_second:
+            seconds += size / self.bytes_a_second
+        faults = self.faults
+        if faults.lost:
+            again = faults.resend_seconds
+            while again < 60 and self.random.random() < faults.lost:
+                self.met["lost"] += 1
+                seconds += again
+                again *= 2
+        return seconds
+
+
+class SimulatedEnd(End):
+    """An end with a link; `clear_at` is when the last thing that it sent will have arrived."""
+
+    __slots__ = ("clear_at", "link")
+
+    def __init__(self, network: Network, capacity: int, link: Link, descriptor: int = -1) -> None:
+        super().__init__(network, capacity, descriptor)
+        self.link = link
+        self.clear_at = 0.0
+
+    @property
+    def far(self) -> "SimulatedEnd":
+        """The other end."""
+        assert isinstance(self.other, SimulatedEnd)
+        return self.other
+
+    def vanish(self) -> None:
+        """Be gone without a word: nothing comes from here, and nothing arrives."""
+        self.link.dead = True
+
+
+class FaultyEnd(SimulatedEnd):
+    """The server's end where calls may fail. One draw a call decides whether anything does."""
+
+    __slots__ = ("_read_odds", "_send_odds")
+
+    def __init__(self, network: Network, capacity: int, link: Link, descriptor: int = -1) -> None:
+        super().__init__(network, capacity, link, descriptor)
+        faults = link.faults
+        both = faults.not_ready + faults.interrupted + faults.reset
+        self._read_odds = faults.short_read + both
+        self._send_odds = faults.short_write + both + faults.broken_pipe + faults.no_buffers
+
+    def recv(self, size: int) -> bytes:
+        """Return at most `size` bytes that have arrived, or fewer. Raises as a socket does, and once more."""
+        draw = self.link.random.random()
+        if draw < self._read_odds:
+            faults = self.link.faults
+            if draw < faults.short_read:
+                if len(self.arrived) > 1:
+                    self.link.met["short_read"] += 1
+                    size = self.link.random.randrange(1, min(len(self.arrived), size + 1))
+            else:
+                self._fail(draw - faults.short_read)
+        return super().recv(size)
+
+    def send(self, data: Piece) -> int:
+        """Take what there is room for, or less. Raises as a socket does, and once more."""
+        draw = self.link.random.random()
+        if draw < self._send_odds:
+            faults = self.link.faults
+            if draw < faults.short_write:
+                if len(data) > 1:
+                    self.link.met["short_write"] += 1
+                    data = data[: self.link.random.randrange(1, len(data))]
+                    self.starved = True
+            else:
+                self._fail(draw - faults.short_write, sends=True)
+        return super().send(data)
+
+    def _fail(self, draw: float, sends: bool = False) -> None:
+        """Fail in the way that the draw falls on; not before the connection is there."""
+        if self.connecting or self.closed or self.error:
+            return
+        link, faults = self.link, self.link.faults
+        if draw < faults.not_ready:
+            link.met["not_ready"] += 1
+            self._tell_again()
+            raise BlockingIOError(EAGAIN, strerror(EAGAIN))
+        draw -= faults.not_ready
+        if draw < faults.interrupted:
+            link.met["interrupted"] += 1
+            self._tell_again()
+            raise InterruptedError(EINTR, strerror(EINTR))
+        draw -= faults.interrupted
+        if draw < faults.reset or not sends:
+            self._break("reset", ECONNRESET)
+        elif draw - faults.reset < faults.broken_pipe:
+            self._break("broken_pipe", EPIPE)
+        else:
+            self._break("no_buffers", ENOBUFS)
+
+    def _tell_again(self) -> None:
+        self.network.changed(self)
+
+    def _break(self, name: str, error: int) -> None:
+        """Cut the connection: this call fails, and the other side is reset."""
+        self.link.met[name] += 1
+        self.link.broken = True
+        self.arrived = b""
+        self.end_arrived = self.shut = True
+        self.network.carry(self, self.other.reset_came, ECONNRESET)
+        raise OSError(error, strerror(error))

@@ -1,0 +1,330 @@
+"""Those outside a simulated server: a `Peer`, which a test moves, and a `Client`, which a machine moves.
+
+A client's machine says the same wants as a server's, so one file is a client here and on a real reactor. What carries
+them out here is none of the engine's code: a second reading of the contract, which a bug in the first does not touch.
+"""
+
+from collections.abc import Callable
+from errno import errorcode
+from random import Random
+from typing import TYPE_CHECKING
+
+from .limits import Limits
+from .machine import (
+    ABORT,
+    CLOSE,
+    HALF_CLOSE,
+    IDLE,
+    NEXT,
+    OPENING,
+    PARK,
+    READ,
+    Become,
+    Cause,
+    Idle,
+    Machine,
+    Read,
+    Reason,
+    Wait,
+    Want,
+)
+from .memory import End
+from .network import SimulatedEnd
+from .platform import Where
+
+if TYPE_CHECKING:
+    from .simulation import Simulation
+
+Factory = Callable[["Client"], Machine]
+"""Makes a client's machine."""
+
+
+class Peer:
+    """A client outside the reactor. What it does happens at once; what it hears has travelled.
+
+    `watcher`, where it is set, is called whenever something has come.
+    """
+
+    def __init__(self, end: SimulatedEnd) -> None:
+        self._end = end
+        self._unsent = bytearray()
+        self._end_when_sent = False
+        self.reset = False
+        self.refused = False
+        self.ended = False
+        self.watcher: Callable[[], None] | None = None
+        end.watcher = self._changed
+
+    @property
+    def where(self) -> Where:
+        """The client's own address, as the server sees it."""
+        return self._end.where
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes the connection has had no room for yet."""
+        return len(self._unsent)
+
+    def say(self, data: bytes) -> None:
+        """Send; what the connection has no room for follows as room comes."""
+        self._unsent += data
+        self._push()
+
+    def heard(self, most: int = 1 << 30) -> bytes:
+        """Read what has arrived and was not read yet. Sets `ended`, `reset` or `refused` when that is what came."""
+        found = bytearray()
+        while len(found) < most:
+            try:
+                data = self._end.recv(most - len(found))
+            except BlockingIOError:
+                break
+            except ConnectionRefusedError:
+                self.refused = True
+                break
+            except OSError:
+                self.reset = True
+                break
+            if not data:
+                self.ended = True
+                break
+            found += data
+        return bytes(found)
+
+    def half_close(self) -> None:
+        """End the client's side once all is sent; it goes on reading."""
+        self._end_when_sent = True
+        self._push()
+
+    def close(self) -> None:
+        """Close; with a reset where something was left unread."""
+        self._end.close()
+
+    def abort(self) -> None:
+        """Reset."""
+        self._end.abort()
+
+    def vanish(self) -> None:
+        """Be gone without a word, as a machine whose cable was pulled: nothing comes, nothing arrives."""
+        self._end.vanish()
+
+    def _changed(self, end: End) -> None:
+        self._push()
+        if self.watcher is not None:
+            self.watcher()
+
+    def _push(self) -> None:
+        while self._unsent:
+            try:
+                del self._unsent[: self._end.send(bytes(self._unsent[: 1 << 16]))]
+            except BlockingIOError:
+                return
+            except OSError:
+                self.reset = True
+                self._unsent.clear()
+        if self._end_when_sent and not self._end.connecting:
+            self._end.half_close()
+
+
+class Client:
+    """A client that a machine moves; to that machine it is its row.
+
+    It has all time in the world: no deadline but the machine's own. `reason` is why it has ended, None until then.
+    """
+
+    reaped = False  # as a row's: what is held is counted as long as anybody looks
+
+    def __init__(self, simulation: "Simulation", end: SimulatedEnd, factory: Factory, limits: Limits) -> None:
+        self._simulation = simulation
+        self._end = end
+        self._reads = True  # what the machine rests in: it is fed what comes, or takes nothing
+        self._output: memoryview | None = None
+        self._alarm = 0  # the number of the wait that counts: those before it have been overtaken
+        self._moving = False
+        self._begun = False  # connected, and stepped once
+        self._told = False  # of the server's end, while it took no bytes
+        self._end_fed = False
+        self.limits = limits
+        self.table = simulation
+        self.held = 0
+        self.received = 0
+        self.sent = 0
+        self.requests = 0
+        self.reason: Reason | None = None
+        end.watcher = self._changed
+        self.machine = factory(self)
+
+    def __repr__(self) -> str:
+        return f"<Client {self.local!r}>"
+
+    # What its machine sees.
+
+    @property
+    def key(self) -> int:
+        """A number of its own."""
+        return int(self._end.where[1]) if self._end.where else 0
+
+    @property
+    def now(self) -> float:
+        """The simulated time."""
+        return self._simulation.now()
+
+    @property
+    def wall(self) -> float:
+        """The simulated date."""
+        return self._simulation.wall()
+
+    @property
+    def random(self) -> Random:
+        """The link's own random numbers."""
+        return self._end.link.random
+
+    @property
+    def peer(self) -> Where:
+        """The server's address."""
+        return self._end.peer
+
+    @property
+    def local(self) -> Where:
+        """The client's own address, as the server sees it."""
+        return self._end.where
+
+    @property
+    def peer_ended(self) -> bool:
+        """The server has ended its side."""
+        return self._end.end_arrived
+
+    @property
+    def harmed(self) -> bool:
+        """A fault has cut this connection: nobody owes it anything any more."""
+        return self._end.link.broken or self._end.link.dead
+
+    def wake(self) -> None:
+        """Have the machine stepped, unless its output is blocked."""
+        if self._begun and not self._moving and self._output is None and self.reason is None:
+            try:
+                self._move()
+            except OSError as error:
+                self._lost(error)
+
+    def close(self, detail: str = "", reset: bool = False) -> None:
+        """End this client."""
+        (self._end.abort if reset else self._end.close)()
+        self._ended(Reason(Cause.CLOSED_BY_PROGRAM, detail))
+
+    def vanish(self) -> None:
+        """Be gone without a word."""
+        self._end.vanish()
+        self._ended(Reason(Cause.PEER_LOST, "vanished"))
+
+    # How it is moved.
+
+    def _changed(self, end: End) -> None:
+        """Something has come, or there is room."""
+        if self.reason is None and not self._moving and not end.connecting:
+            try:
+                if self._may_move():
+                    self._move()
+            except OSError as error:
+                self._lost(error)
+
+    def _may_move(self) -> bool:
+        if self._output is not None:
+            return self._push()
+        if self._reads and self._begun:
+            return self._receive()
+        self._end.raise_error()
+        begins, self._begun = not self._begun, True
+        ends, self._told = self._end.end_arrived and not self._told, self._end.end_arrived
+        return begins or ends  # who takes no bytes is told of the end all the same
+
+    def _receive(self) -> bool:
+        """Feed the machine what has arrived; False where that is nothing."""
+        try:
+            data = self._end.recv(self.limits.receive_bytes)
+        except BlockingIOError:
+            return False
+        if not data and self._end_fed:
+            return False
+        self._end_fed = not data
+        self.received += len(data)
+        self.machine.feed(data)
+        return True
+
+    def _push(self) -> bool:
+        """Send what is left; True once all has gone."""
+        assert self._output is not None
+        faults = self._end.link.faults
+        if faults.vanished and self.random.random() < faults.vanished:
+            self._end.link.met["vanished"] += 1
+            self.vanish()
+            return False
+        try:
+            sent = self._end.send(self._output)
+        except BlockingIOError:
+            return False
+        self.sent += sent
+        self._output = self._output[sent:] if sent < len(self._output) else None
+        return self._output is None
+
+    def _move(self) -> None:
+        """Step the machine until it rests."""
+        self._moving = True
+        try:
+            while self.reason is None:
+                want = self.machine.step()
+                if isinstance(want, (bytes, bytearray, memoryview, tuple)):
+                    self._output = memoryview(b"".join(want) if isinstance(want, tuple) else want)
+                    if len(self._output) and not self._push():
+                        break
+                    self._output = None
+                elif not self._goes_on(want) and not (self._reads and self._receive()):
+                    break
+        finally:
+            self._moving = False
+
+    def _goes_on(self, want: Want) -> bool:
+        """Carry out a want that is not output; True where the machine is stepped again at once."""
+        if want is NEXT:
+            self.requests += 1
+            return True
+        if want is HALF_CLOSE:
+            self._end.half_close()
+            return True
+        if isinstance(want, Become):
+            self.machine = want.machine
+            self.machine.feed(want.unread)
+            return True
+        self._rest(want)
+        return False
+
+    def _rest(self, want: Want) -> None:
+        self._alarm += 1
+        self._reads = want is READ or want is IDLE or want is OPENING or isinstance(want, (Read, Idle))
+        if isinstance(want, (Read, Idle, Wait)):
+            alarm = self._alarm
+            self._simulation.after(want.seconds, lambda: self._ring(alarm))
+        if want is CLOSE or (self._reads and self._end_fed):
+            self._end.close()
+            self._ended(Reason(Cause.DONE))
+        elif want is ABORT:
+            self._end.abort()
+            self._ended(Reason(Cause.ABORTED))
+        elif not self._reads and want is not PARK and not isinstance(want, Wait):
+            raise TypeError(f"{type(self.machine).__name__}.step() returned {want!r}, which a client cannot carry out")
+
+    def _ring(self, alarm: int) -> None:
+        if alarm == self._alarm and self.reason is None:
+            self.wake()
+
+    def _lost(self, error: OSError) -> None:
+        code = errorcode.get(error.errno or 0, str(error))
+        refused = isinstance(error, (ConnectionRefusedError, TimeoutError))
+        self._end.abort()
+        self._ended(Reason(Cause.NOT_CONNECTED if refused else Cause.PEER_LOST, code))
+
+    def _ended(self, reason: Reason) -> None:
+        if self.reason is None:
+            self.reason = reason
+            ended = getattr(self.machine, "ended", None)
+            if ended is not None:
+                ended(reason)
