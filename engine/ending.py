@@ -29,7 +29,7 @@ def discard(row: Row) -> None:
     try:
         if row.channel.recv(row.limits.receive_bytes):
             return
-    except BlockingIOError:
+    except (BlockingIOError, InterruptedError):
         return
     except OSError:
         pass
@@ -76,8 +76,11 @@ def refuse(row: Row, reason: Reason, reset: bool = False) -> None:
 
 
 def lost(row: Row, error: OSError) -> bool:
-    """End a row whose channel has failed, and return True; "not now" is no failure."""
-    if isinstance(error, BlockingIOError):
+    """End a row whose channel has failed, and return True; "not now" is no failure, nor is a signal (EINTR).
+
+    Python itself calls again after a signal (PEP 475); a channel that is no socket may not.
+    """
+    if isinstance(error, (BlockingIOError, InterruptedError)):
         return False
     row.table.doom(row, Reason(Cause.PEER_LOST, errorcode.get(error.errno or 0, str(error))))
     return True

@@ -745,3 +745,37 @@ def test_a_drowned_end_is_not_a_row_any_more() -> None:
     end.close()
     end.abort()
     assert end.fileno() == -1
+
+
+@pytest.mark.parametrize("state", ["IDLE", "WRITING", "LINGERING"])
+def test_a_signal_is_no_failure_of_the_peer(state: str) -> None:
+    """Seed 3 of the simulation: Python calls again after EINTR (PEP 475), but a channel may be no socket."""
+    big = bytes(1_000_000)
+    plans = {"IDLE": Acts(echo), "WRITING": Acts(lambda machine: big if machine.take() else IDLE)}
+    rig = Rig(plans.get(state) or Acts(lambda machine: CLOSE))
+    peer = rig.dial()
+    if state == "WRITING":
+        peer.say(b"x")
+    rig.run(0.1)
+    assert rig.states == [state]
+
+    class Interrupted(SimulatedEnd):
+        __slots__ = ()
+
+        def recv(self, size: int) -> bytes:
+            self.__class__ = SimulatedEnd  # type: ignore[assignment]
+            raise InterruptedError(errno.EINTR, "interrupted")
+
+        def send(self, data: Any) -> int:
+            self.__class__ = SimulatedEnd  # type: ignore[assignment]
+            raise InterruptedError(errno.EINTR, "interrupted")
+
+    (row,) = rig.rows
+    cast(SimulatedEnd, row.channel).__class__ = Interrupted
+    if state == "WRITING":
+        peer.heard()
+    else:
+        peer.say(b"x" * 10)
+    rig.run(0.1)
+    assert type(row.channel) is SimulatedEnd, "it was not called"
+    assert rig.rows == [row]
