@@ -229,6 +229,8 @@ class Client:
 
     def _may_move(self) -> bool:
         if self._output is not None:
+            while getattr(self.machine, "duplex", False) and self._receive():
+                pass
             return self._push()
         if self._reads and self._begun:
             return self._receive()

@@ -85,7 +85,7 @@ class Simulation(MemoryStreams):
         self._used = 2  # like a process: 0 to 2 are taken
         self._listening: dict[tuple[str, str, int], SimulatedListening] = {}
         self._last_port = FIRST_PORT
-        self._polls_fail = any((faults.spurious, faults.early, faults.clock_jump, faults.wall_jump))
+        self.polls_fail = any((faults.spurious, faults.early, faults.clock_jump, faults.wall_jump))
 
     def __repr__(self) -> str:
         return f"Simulation(seed={self.seed})"
@@ -132,7 +132,7 @@ class Simulation(MemoryStreams):
         """Let happen what is due by now: the world goes on although the reactor is busy."""
         self.polls += 1
         self._clock += TURN_SECONDS
-        if self._polls_fail and self._disturbed(seconds):
+        if self.polls_fail and self._disturbed(seconds):
             seconds = 0.0
         instants = self._instants
         while instants and instants[0] <= self._clock:

@@ -1,0 +1,340 @@
+"""The invariants: what must hold in every run, whatever the seed, checked while it goes on.
+
+Nothing of this is in the engine: a production server pays nothing for it. What is cheap is checked at every poll; what
+looks at all rows, when simulated time has moved or every 64 turns, so that a crowd of 200 costs little more than one.
+Time's own rules are exact all the same: rows don't change while the reactor sleeps.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ...engine import Inbox, Limits, LineBuffer, Reactor, Reason, Row, Weight
+from ...engine import row as rows
+from ...engine.machine import File
+from ...engine.memory import MemoryPoller
+from ...engine.outside import Client
+from ...engine.platform import Events, Where
+from ...engine.row import CLOSED, LINGERING, WORKING, deadline, interest
+from ...engine.schedule import Schedule
+from ...engine.simulation import Simulation
+from ...engine.timers import NEVER, TICKS
+
+TICK_SECONDS = 1 / TICKS + 1e-6  # a deadline is met at the end of its tick
+SLEPT_SECONDS = 0.01  # a sleep that is long enough to ask whether it was too long
+TURNS_A_SCAN = 64
+IDLE_VISITS_MOST = 3  # in a row, that move nothing; a fault's are not counted
+DEPTH_MOST = 6
+
+
+class BrokenError(Exception):
+    """An invariant does not hold: which, and where."""
+
+    def __init__(self, invariant: str, detail: str) -> None:
+        super().__init__(f"{invariant}: {detail}")
+        self.invariant = invariant
+        self.detail = detail
+
+
+class Watch:
+    """Looks on while one reactor serves one simulation."""
+
+    def __init__(self, simulation: Simulation, held_most: Callable[[Limits], int]) -> None:
+        self.simulation = simulation
+        self.held_most = held_most
+        self.frozen = 0  # how many rows were frozen and thawed
+        self.clients: dict[Where, Client] = {}
+        self.reasons: dict[Where, Reason] = {}  # why rows have ended, by their peer
+        self._freed: set[int] = set()
+        self._idle_visits: dict[int, tuple[tuple[int, ...], int]] = {}
+        self._queued_at: dict[int, int] = {}
+        self._scanned_at = simulation.now()
+        self._turns = 0
+        simulation.poller = self.poller = WatchedPoller(simulation, self)
+
+    def begin(self, reactor: Reactor) -> None:
+        """Begin to watch a reactor, before anybody can come."""
+        self.reactor = reactor
+        self.table = table = reactor.table
+        free = table._free
+
+        def watched(row: Row, channel: object, reset: bool) -> None:
+            self._check_end(row)
+            free(row, channel, reset)  # type: ignore[arg-type]
+
+        table._free = watched  # type: ignore[method-assign, assignment]
+        push, pop = table.queue.push, table.queue.pop
+
+        def pushed(row: Row, work: int) -> None:
+            self._queued_at[row.key] = table.totals.turns
+            push(row, work)
+
+        def popped() -> Row:
+            row = pop()
+            self._check_wait(row.key)
+            del self._queued_at[row.key]
+            return row
+
+        table.queue = _Queue(table.queue, pushed, popped)
+
+    def entered(self, client: Client) -> None:
+        """A client has come."""
+        self.clients[client.local] = client
+
+    def reason_of(self, client: Client) -> Reason | None:
+        """Return why a client's row has ended; None where it never became one, or still is."""
+        return self.reasons.get(client.local)
+
+    # Every poll.
+
+    def polled(self, before: float, seconds: float | None, pairs: Events, disturbed: bool) -> None:
+        """Check what a poll came to: that it did not sleep too long, nor wake for nothing."""
+        now = self.simulation.now()
+        if now - before > SLEPT_SECONDS and not disturbed:
+            self._check_sleep(before, now)
+        if not pairs:
+            if not disturbed and not (self.table.queue or self.table.doomed or self.table.timers.due(now)):
+                raise BrokenError("a wake-up without a cause", f"a poll of {seconds} s ended with nothing to do")
+            return
+        by_descriptor = self.table.by_descriptor
+        visits = self._idle_visits
+        for descriptor, mask in pairs:
+            row = by_descriptor.get(descriptor)
+            if row is None:
+                continue
+            done = (row.key, mask, row.received, row.sent, row.state, row.requests)
+            last = visits.get(descriptor)
+            if last is None or last[0] != done:
+                visits[descriptor] = (done, 0)
+            elif disturbed or self._may_fail():
+                continue
+            elif last[1] >= IDLE_VISITS_MOST:
+                raise BrokenError("a wake-up without a cause", f"{row} is called ready again and again: {mask:#x}")
+            else:
+                visits[descriptor] = (done, last[1] + 1)
+
+    def _may_fail(self) -> bool:
+        faults = self.simulation.faults
+        return bool(faults.not_ready or faults.interrupted or faults.spurious)
+
+    def _check_sleep(self, before: float, now: float) -> None:
+        """Nobody's deadline passed while the reactor slept."""
+        for row in self.table.rows.values():
+            due = min(deadline(row), row.until)
+            if now > max(due, before) + TICK_SECONDS and row.state != CLOSED:
+                raise BrokenError("a row past its deadline", f"{row} was due at {due}, the poll ended at {now}")
+
+    # Every turn.
+
+    def turn(self) -> None:
+        """Check what holds at a turn's end."""
+        self._turns += 1
+        table = self.table
+        if len(table.rows) > table.rows_max:
+            raise BrokenError("a table over its limit", f"{len(table.rows)} rows of {table.rows_max}")
+        if table.held + table.kept > table.held_bytes_max:
+            raise BrokenError("a table over its limit", f"{table.held} bytes of {table.held_bytes_max}")
+        if self._turns % TURNS_A_SCAN == 0 or table.now - self._scanned_at > SLEPT_SECONDS:
+            self.scan()
+
+    def scan(self) -> None:
+        """Look at every row."""
+        table = self.table
+        self._scanned_at = table.now
+        held = 0
+        for row in table.rows.values():
+            held += row.held
+            self._check_row(row)
+        if held != table.held:
+            raise BrokenError("sums over rows", f"rows hold {held} bytes, the table counts {table.held}")
+        if len(table.by_descriptor) != len(table.rows):
+            raise BrokenError("sums over rows", f"{len(table.rows)} rows on {len(table.by_descriptor)} descriptors")
+        if len(self._queued_at) != len(table.queue):
+            raise BrokenError("the run queue", f"{len(self._queued_at)} rows were queued, {len(table.queue)} are")
+
+    def _check_row(self, row: Row) -> None:
+        table = self.table
+        if row.state == CLOSED:
+            raise BrokenError("a doomed row that was not reaped", str(row))
+        if table.by_descriptor.get(row.descriptor) is not row or table.rows.get(row.key) is not row:
+            raise BrokenError("a row under another's number", str(row))
+        due = min(deadline(row), row.until)
+        bites = table.limits.expiries_a_turn < len(table.rows)
+        if due < table.now - TICK_SECONDS and not bites:
+            raise BrokenError("a row past its deadline", f"{row} was due {table.now - due:.6f} s ago")
+        if due < row.alarm and due != NEVER:
+            raise BrokenError("a deadline without an alarm", f"{row} is due at {due}, its alarm rings at {row.alarm}")
+        if row.queued != (row.key in self._queued_at) or (row.state == WORKING and not row.queued):
+            raise BrokenError("a lost wake-up", f"{row} has work in hand and is not in the queue")
+        if row.queued:
+            self._check_wait(row.key)
+        self._check_interest(row)
+        self._check_bytes(row)
+
+    def _check_interest(self, row: Row) -> None:
+        asked = self.poller.asked(row.descriptor)
+        if asked != row.mask:
+            raise BrokenError("interest", f"{row}: the poller was asked for {asked:#x}, the row says {row.mask:#x}")
+        if not row.queued and asked != interest(row) and not hasattr(row.machine, "duplex"):
+            raise BrokenError("interest", f"{row} asks for {asked:#x} and needs {interest(row):#x}")
+
+    def _check_bytes(self, row: Row) -> None:
+        """Bytes in are consumed or held; what was sent has arrived or is on its way; no buffer is over its cap."""
+        output = row.output
+        sending = 0 if output is None or isinstance(output, File) else _size(output)
+        held = sending + held_by(row.machine)
+        if held != row.held and row.state < LINGERING:
+            raise BrokenError("bytes held", f"{row} counts {row.held} bytes and holds {held}")
+        most = self.held_most(row.limits)
+        if row.held - sending > most:
+            raise BrokenError("a buffer over its cap", f"{row} holds {row.held - sending} bytes of {most}")
+        client = self.clients.get(row.peer)
+        if client is None or row.state == LINGERING or client.harmed or client.reason is not None:
+            return
+        far = client._end
+        if client.sent != row.received + far.other.held:
+            where = f"{client.sent} bytes were sent, {row.received} received, {far.other.held} are on their way"
+            raise BrokenError("bytes in", f"{row}: {where}")
+        if row.sent != client.received + far.held:
+            where = f"{row.sent} bytes were sent, {client.received} received, {far.held} are on their way"
+            raise BrokenError("bytes out", f"{row}: {where}")
+
+    # The queue.
+
+    def _check_wait(self, key: int) -> None:
+        """A row in the queue has its turn when all others have had theirs, at the latest."""
+        waited = self.table.totals.turns - self._queued_at[key]
+        limits = self.table.limits
+        visit = limits.quantum_bytes + limits.receive_bytes + 2 * limits.request_bytes
+        turns_a_round = 2 + len(self.table.rows) * visit / limits.turn_bytes
+        if waited > 20 * turns_a_round:  # `shortest` lets a row wait for 16 times what all newcomers get
+            raise BrokenError("a row starved", f"row {key} has waited for {waited} turns")
+
+    # The end.
+
+    def _check_end(self, row: Row) -> None:
+        """Each row ends once, with a reason, and its bytes are conserved to the last."""
+        if row.key in self._freed:
+            raise BrokenError("a row that ended twice", str(row))
+        if row.reason is None:
+            raise BrokenError("a row that ended without a reason", str(row))
+        self._freed.add(row.key)
+        self.reasons[row.peer] = row.reason
+        self._idle_visits.pop(row.descriptor, None)
+
+    def end(self) -> None:
+        """Check that nothing is left, once the reactor is closed."""
+        table, totals = self.table, self.table.totals
+        left = {
+            "rows": len(table.rows),
+            "rows by descriptor": len(table.by_descriptor),
+            "peers": len(table.per_peer),
+            "doors": len(table.doors),
+            "doomed": len(table.doomed),
+            "bytes held": table.held,
+            "interests": self.poller.asked_about(),
+            "descriptors": self.simulation.descriptors_used(),
+        }
+        if any(left.values()):
+            raise BrokenError("something is left behind", ", ".join(f"{n} {c}" for n, c in left.items() if c))
+        if not len(self._freed) == sum(totals.ended.values()) >= totals.accepted:
+            counts = f"{totals.accepted} accepted, {sum(totals.ended.values())} ended, {len(self._freed)} freed"
+            raise BrokenError("each accepted row ends once", counts)
+
+
+class WatchedPoller(MemoryPoller):
+    """A poller that tells what it was asked and what it said."""
+
+    def __init__(self, simulation: Simulation, watch: Watch) -> None:
+        super().__init__(simulation)
+        self._simulation = simulation
+        self._watch = watch
+
+    def ready(self, seconds: float | None, most: int) -> Events:
+        """Poll."""
+        simulation = self._simulation
+        before, met = simulation.now(), simulation.met
+        disturbances = met["clock_jump"] + met["early"]
+        pairs = super().ready(seconds, most)
+        disturbed = disturbances != met["clock_jump"] + met["early"]
+        self._watch.polled(before, seconds, pairs, disturbed)
+        return pairs
+
+    def asked(self, descriptor: int) -> int:
+        """Return what is asked about a descriptor, 0 for nothing."""
+        return self._interest.get(descriptor, 0)
+
+    def asked_about(self) -> int:
+        """Return how many descriptors are asked about."""
+        return len(self._interest)
+
+
+class _Queue:
+    """A run queue that tells who comes and goes."""
+
+    def __init__(self, queue: Schedule, push: Callable[[Row, int], None], pop: Callable[[], Row]) -> None:
+        self._queue = queue
+        self.inline = queue.inline
+        self.push = push
+        self.pop = pop
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+
+def held_by(machine: object, depth: int = 0) -> int:
+    """Return how many bytes a machine's buffers hold, wherever in it they are."""
+    if isinstance(machine, Inbox):
+        return len(machine)
+    if isinstance(machine, LineBuffer):
+        return len(machine.inbox)
+    if isinstance(machine, Weight):
+        return machine.count
+    if depth > DEPTH_MOST or not type(machine).__module__.startswith("partway."):
+        return 0
+    if isinstance(machine, (Row, Reactor)) or getattr(machine, "shared", False):
+        return 0
+    return sum(held_by(part, depth + 1) for part in _parts(machine))
+
+
+def _parts(machine: object) -> Iterator[object]:
+    for kind in type(machine).__mro__:
+        for name in kind.__dict__.get("__slots__", ()):
+            yield getattr(machine, name, None)
+    yield from getattr(machine, "__dict__", {}).values()
+
+
+def _size(output: object) -> int:
+    return sum(map(len, output)) if isinstance(output, list) else len(output)  # type: ignore[arg-type]
+
+
+class Edges:
+    """How often each (state, event) pair was met. Counting stands in for the engine's own table, and costs it nothing."""
+
+    def __init__(self) -> None:
+        self.met: Counter[tuple[int, int]] = Counter()
+
+    @contextmanager
+    def counted(self) -> Iterator["Edges"]:
+        """Count, as long as this lasts."""
+        plain = rows._NEXT
+        rows._NEXT = tuple(_Counting(self.met, state, events) for state, events in enumerate(plain))  # type: ignore[misc, assignment]
+        try:
+            yield self
+        finally:
+            rows._NEXT = plain  # type: ignore[misc]
+
+
+class _Counting(tuple):  # type: ignore[type-arg]
+    """One state's row of the table, which counts."""
+
+    def __new__(cls, met: Counter[tuple[int, int]], state: int, events: tuple[int, ...]) -> "_Counting":
+        found = super().__new__(cls, events)
+        found.met = met  # type: ignore[attr-defined]
+        found.state = state  # type: ignore[attr-defined]
+        return found
+
+    def __getitem__(self, event: int) -> int:  # type: ignore[override]
+        self.met[self.state, event] += 1  # type: ignore[attr-defined]
+        found: int = super().__getitem__(event)
+        return found

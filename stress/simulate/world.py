@@ -1,0 +1,168 @@
+"""One run: a server and its crowd from a case, watched from the first turn to the last descriptor."""
+
+from random import Random
+from typing import NamedTuple
+
+from ...engine import Cause, Limits, Notice, Reactor
+from ...engine.buffers import hold
+from ...engine.faults import ODDS, Faults
+from ...engine.freeze import freeze, thaw
+from ...engine.outside import Client
+from ...engine.platform import Where
+from ...engine.simulation import Simulation, StuckError
+from ..clients.kinds import KINDS, Kind, Place
+from .case import Case, Visitor
+from .excuses import excused
+from .protocols import PROTOCOLS, SERVER
+from .watch import BrokenError, Watch, held_by
+
+SECONDS_MOST = 3000.0  # simulated; nobody's deadlines add up to as much
+TURNS_MOST = 2_000_000
+
+
+class Outcome(NamedTuple):
+    """What came of a run."""
+
+    requests: int  # answers that clients have heard whole
+    turns: int
+    seconds: float  # simulated
+    rows: int
+    ended: dict[str, int]  # rows by their reason
+    met: dict[str, int]  # faults by name
+    digest: int  # of all that every client has heard and when: equal for equal runs
+
+
+class World:
+    """A case, set up and running. `step` is one turn."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.protocol = PROTOCOLS[case.protocol]
+        self.simulation = Simulation(
+            case.seed,
+            capacity_bytes=case.capacity_bytes,
+            descriptors=case.descriptors,
+            grain_seconds=case.grain_seconds,
+            faults=Faults(**case.faults),
+        )
+        self.watch = Watch(self.simulation, self.protocol.held_most)
+        self.notices: list[Notice] = []
+        self.reactor = Reactor(
+            self.simulation, limits=Limits(**case.limits), schedule=case.schedule, observer=self.notices.append
+        )
+        self.watch.begin(self.reactor)
+        self.protocol.serve(self.reactor, self.simulation)
+        self.clients: list[Client] = []
+        self.visitors: dict[Where, Visitor] = {}
+        self.digest = 0
+        self.over = False
+        self._freezing = Random(case.seed)  # of its own: that rows are frozen must change nothing else
+        for visitor in case.crowd:
+            self.simulation.after(visitor.enters, lambda visitor=visitor: self._enter(visitor))  # type: ignore[misc]
+        self.began = self.simulation.now()
+        if case.drains_after is not None:
+            self.reactor.after(case.drains_after, self.reactor.drain)
+
+    def _enter(self, visitor: Visitor) -> None:
+        faults = Faults(**self.case.faults)
+        if visitor.sheltered:
+            faults = Faults(**{**self.case.faults, **dict.fromkeys(ODDS, 0.0)})
+        link = self.simulation.new_link(
+            visitor.seed,
+            delay_seconds=visitor.delay_seconds,
+            bytes_a_second=visitor.bytes_a_second,
+            faults=faults,
+        )
+
+        def factory(client: Place) -> Kind:
+            return KINDS[visitor.kind](client, self.protocol.dialogue(client.random), visitor.requests)
+
+        limits = Limits(receive_bytes=visitor.receive_bytes)
+        client = self.simulation.enter(SERVER, factory, limits, link)
+        self.clients.append(client)
+        self.visitors[client.local] = visitor
+        self.watch.entered(client)
+
+    def step(self) -> bool:
+        """Take one turn; False once everybody has gone. Raises BrokenError for a broken invariant."""
+        reactor = self.reactor
+        try:
+            reactor.step(None)
+        except StuckError:
+            self.over = True
+        self.watch.turn()
+        if self.case.freezes and self._freezing.random() < self.case.freezes:
+            self._freeze()
+        if self.over or (not reactor.table.rows and len(self.clients) == len(self.case.crowd) and self._all_gone()):
+            self.over = True
+            return False
+        if self.simulation.now() - self.began > SECONDS_MOST or reactor.table.totals.turns > TURNS_MOST:
+            raise BrokenError("the run does not end", f"{len(reactor.table.rows)} rows are left")
+        return True
+
+    def _all_gone(self) -> bool:
+        return all(client.reason is not None for client in self.clients)
+
+    def _freeze(self) -> None:
+        """Freeze a row and thaw it at once: nothing may come of it."""
+        rows = [row for row in self.reactor.table.rows.values() if row.state < 6]
+        if rows:
+            row = self._freezing.choice(rows)
+            held = held_by(row.machine)
+            row.machine = thaw(freeze(row.machine), self.reactor.table.rows.get)
+            hold(row, -held)  # what has thawed counts itself
+            self.watch.frozen += 1
+
+    def finish(self) -> Outcome:
+        """End the run: check what every client got, and that nothing is left behind."""
+        for client in self.clients:
+            check_client(self, client)
+        for notice in self.notices:
+            if notice.kind == "machine error":
+                raise BrokenError("a machine has failed", notice.text)
+        totals = self.reactor.totals()
+        self.reactor.close()
+        self.watch.end()
+        requests = sum(kind_of(client).dialogue.answered for client in self.clients)
+        digest = hash(tuple((client.received, client.sent, client.requests) for client in self.clients))
+        return Outcome(
+            requests,
+            totals.turns,
+            self.simulation.now() - self.began,
+            totals.accepted,
+            totals.ended,
+            dict(self.simulation.met),
+            hash((digest, self.simulation.now(), totals.turns)),
+        )
+
+
+def run(case: Case) -> Outcome:
+    """Run a case to its end. Raises BrokenError for a broken invariant."""
+    world = World(case)
+    while world.step():
+        pass
+    return world.finish()
+
+
+def kind_of(client: Client) -> Kind:
+    """Return the machine of a client of these."""
+    assert isinstance(client.machine, Kind)
+    return client.machine
+
+
+def check_client(world: World, client: Client) -> None:
+    """What a client got is a prefix of what it was owed, and all of it where it behaved and nothing befell it."""
+    kind = kind_of(client)
+    reason = client.reason
+    if reason is not None and reason.cause is Cause.PEER_ERROR:
+        raise BrokenError("a client has heard what nobody owes it", f"{type(kind).__name__} {client.local}: {reason}")
+    if kind.satisfied or not kind.behaves or client.harmed:
+        return
+    row_reason = world.watch.reason_of(client)
+    if excused(world.case, world.visitors[client.local], client, row_reason, world.simulation.met):
+        return
+    raise BrokenError(
+        "a client that behaved has not got all",
+        f"{type(kind).__name__} {client.local}: {kind.dialogue.answered} of {kind.requests} requests answered, "
+        f"ended by {reason}, its row by {row_reason}",
+    )
