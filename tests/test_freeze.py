@@ -140,3 +140,15 @@ def test_buffers_alone() -> None:
     assert inbox.find(b"\n") == -1
     thawed: Any = thaw(freeze(inbox), lambda key: row)  # type: ignore[arg-type]
     assert thawed.take() == inbox.take() == b"efghi"
+
+
+def test_what_is_shared_is_frozen_as_its_place() -> None:
+    rig = Rig(Liner)
+    _, row, machine = frozen_in(rig, b"x")
+    here, there = [["one"], ["two"]], [["uno"], ["due"]]
+    machine.seen = [here[1], here[0], ["mine"]]
+    thawed: Any = thaw(freeze(machine, here), lambda key: row, there)
+    assert thawed.seen == [["due"], ["uno"], ["mine"]]
+    assert thawed.seen[0] is there[1]
+    assert thawed.row is row
+    row.machine = machine

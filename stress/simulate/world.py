@@ -13,7 +13,8 @@ from ...engine.simulation import Simulation, StuckError
 from ..clients.kinds import KINDS, Kind, Place
 from .case import Case, Visitor
 from .excuses import excused
-from .protocols import PROTOCOLS, SERVER
+from .protocols import PROTOCOLS
+from .served import SERVER
 from .watch import BrokenError, Watch, held_by
 
 SECONDS_MOST = 3000.0  # simulated; nobody's deadlines add up to as much
@@ -51,7 +52,7 @@ class World:
             self.simulation, limits=Limits(**case.limits), schedule=case.schedule, observer=self.notices.append
         )
         self.watch.begin(self.reactor)
-        self.protocol.serve(self.reactor, self.simulation)
+        self.service = self.protocol.begin(self.reactor, self.simulation)
         self.clients: list[Client] = []
         self.visitors: dict[Where, Visitor] = {}
         self.digest = 0
@@ -75,7 +76,7 @@ class World:
         )
 
         def factory(client: Place) -> Kind:
-            return KINDS[visitor.kind](client, self.protocol.dialogue(client.random), visitor.requests)
+            return KINDS[visitor.kind](client, self.service.dialogue(client), visitor.requests)
 
         limits = Limits(receive_bytes=visitor.receive_bytes)
         client = self.simulation.enter(SERVER, factory, limits, link)
@@ -108,8 +109,8 @@ class World:
         rows = [row for row in self.reactor.table.rows.values() if row.state < 6]
         if rows:
             row = self._freezing.choice(rows)
-            held = held_by(row.machine)
-            row.machine = thaw(freeze(row.machine), self.reactor.table.rows.get)
+            held, shared = held_by(row.machine), self.service.shared
+            row.machine = thaw(freeze(row.machine, shared), self.reactor.table.rows.get, shared)
             hold(row, -held)  # what has thawed counts itself
             self.watch.frozen += 1
 
@@ -122,6 +123,7 @@ class World:
                 raise BrokenError("a machine has failed", notice.text)
         totals = self.reactor.totals()
         self.reactor.close()
+        self.service.close()
         self.watch.end()
         requests = sum(kind_of(client).dialogue.answered for client in self.clients)
         digest = hash(tuple((client.received, client.sent, client.requests) for client in self.clients))
