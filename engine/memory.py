@@ -10,7 +10,7 @@ The poller looks only at descriptors that something has happened to, so a silent
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from errno import EAGAIN, ECONNRESET, EPIPE
+from errno import EAGAIN, ECONNRESET, ENOTCONN, EPIPE
 from itertools import islice
 from os import pread, strerror
 from random import Random
@@ -89,9 +89,9 @@ class End:
         """Return at most `size` bytes that have arrived; b"" at the end. Raises as a socket does."""
         arrived = self.arrived
         if not arrived:
-            self.raise_error()
             if self.end_arrived:
-                return b""
+                return b""  # whatever came after the end
+            self.raise_error()
             raise BlockingIOError(EAGAIN, "nothing has arrived")
         if len(arrived) <= size:
             taken = bytes(arrived)  # no copy where it is bytes already
@@ -129,7 +129,12 @@ class End:
         return size
 
     def half_close(self) -> None:
-        """End this side; what was sent arrives first."""
+        """End this side; what was sent arrives first. Raises OSError where nothing is left that could end."""
+        if self.error or (self.shut and self.end_arrived):
+            raise OSError(ENOTCONN, strerror(ENOTCONN))
+        self._end()
+
+    def _end(self) -> None:
         if not self.shut:
             self.shut = True
             self.network.carry(self, self.other.end_came, None)
@@ -141,7 +146,7 @@ class End:
         if self.arrived:
             self.abort()
             return
-        self.half_close()
+        self._end()
         self.closed = True
         self.network.freed(self)
 
@@ -153,16 +158,16 @@ class End:
             self.network.carry(self, self.other.reset_came, ECONNRESET)
             self.network.freed(self)
 
-    def readiness(self) -> int:
-        """Return the mask that the poller would report if all of it were asked for."""
+    def readiness(self, asked: int) -> int:
+        """Return the mask that the poller reports when it is asked for this one."""
         mask = READABLE if self.arrived else 0
         if self.end_arrived:
             mask |= READABLE | PEER_ENDED | (HUNG_UP if self.shut else 0)
         if self.error:
-            mask |= READABLE | BROKEN | HUNG_UP
-        if not self.connecting and (self.error or self.shut or self._has_room()):
+            mask |= READABLE | PEER_ENDED | BROKEN | HUNG_UP
+        if asked & WRITABLE and not self.connecting and (self.error or self.shut or self._has_room()):
             mask |= WRITABLE
-        return mask
+        return mask & (asked | FAILED)
 
     def _has_room(self) -> bool:
         if self.other.capacity - self.other.held >= max(1, self.capacity // 3):  # as TCP: not for every byte
@@ -206,9 +211,9 @@ class End:
         self.network.changed(self)
 
     def reset_came(self, error: int) -> None:
-        """The other side has reset: what had arrived can be read, then comes the error."""
-        if not self.closed and not self.error:
-            self.error = error
+        """The other side has reset: what had arrived can be read, then comes the error; after an end only a send's."""
+        if not self.closed and not self.error and not (self.shut and self.end_arrived):
+            self.error = EPIPE if self.end_arrived else error
             self.connecting = False
             self.network.changed(self)
 
@@ -225,7 +230,7 @@ class MemoryListening:
         self.descriptor = descriptor
         self.waiting: deque[End] = deque()
 
-    def readiness(self) -> int:
+    def readiness(self, asked: int) -> int:
         """Readable while somebody waits."""
         return READABLE if self.waiting else 0
 
@@ -253,8 +258,8 @@ class MemoryListening:
 class Pollable(Protocol):
     """What `MemoryPoller` can look at."""
 
-    def readiness(self) -> int:
-        """Return the mask that would be reported if all of it were asked for."""
+    def readiness(self, asked: int) -> int:
+        """Return the mask that is to be reported where this one is asked for."""
         ...
 
 
@@ -318,7 +323,8 @@ class MemoryPoller:
         until = self._world.poll_begins(seconds)
         pairs = self._collect()
         while not pairs and self._world.happens(until):
-            pairs = self._collect()
+            if self._touched:
+                pairs = self._collect()
         self._world.arrange(pairs)
         return pairs[:most]
 
@@ -332,7 +338,7 @@ class MemoryPoller:
     def _collect(self) -> list[tuple[int, int]]:
         pairs = []
         for descriptor in list(self._touched):
-            mask = self.pollables[descriptor].readiness() & (self._interest[descriptor] | FAILED)
+            mask = self.pollables[descriptor].readiness(self._interest[descriptor])
             if mask:
                 pairs.append((descriptor, mask))
             else:

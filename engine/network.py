@@ -14,12 +14,13 @@ from .machine import Piece
 from .memory import End, Network
 
 NO_FAULTS = Faults()
+CALL_FAULTS = ("short_read", "short_write", "not_ready", "interrupted", "reset", "broken_pipe", "no_buffers")
 
 
 class Link:
     """A client's way to the server and back: `delay_seconds` least and most, `bytes_a_second` 0 for without end."""
 
-    __slots__ = ("broken", "bytes_a_second", "dead", "delay_seconds", "faults", "met", "random")
+    __slots__ = ("broken", "bytes_a_second", "calls_fail", "dead", "delay_seconds", "faults", "met", "plain", "random")
 
     def __init__(
         self,
@@ -35,15 +36,14 @@ class Link:
         self.delay_seconds = delay_seconds
         self.bytes_a_second = bytes_a_second
         self.faults = faults
+        self.plain = not (bytes_a_second or faults.lost or faults.end_with_data)  # nothing but a delay
+        self.calls_fail = any(getattr(faults, name) for name in CALL_FAULTS)
         self.broken = False  # a fault has cut the connection
         self.dead = False  # nothing passes any more
 
-    def delay(self, size: int) -> float:
-        """Draw how long so many bytes take, 0 for what is no byte: an end, a reset, a window."""
-        least, most = self.delay_seconds
-        seconds = least + (most - least) * self.random.random()
-        if self.bytes_a_second:
-            seconds += size / self.bytes_a_second
+    def trouble(self, size: int) -> float:
+        """Draw how much longer than their delay so many bytes take; 0 for what is no byte: an end, a reset."""
+        seconds = size / self.bytes_a_second if self.bytes_a_second else 0.0
         faults = self.faults
         if faults.lost:
             again = faults.resend_seconds

@@ -9,6 +9,7 @@ from errno import errorcode
 from random import Random
 from typing import TYPE_CHECKING
 
+from .buffers import flat
 from .limits import Limits
 from .machine import (
     ABORT,
@@ -23,6 +24,8 @@ from .machine import (
     Cause,
     Idle,
     Machine,
+    PeerError,
+    Piece,
     Read,
     Reason,
     Wait,
@@ -121,8 +124,11 @@ class Peer:
             except OSError:
                 self.reset = True
                 self._unsent.clear()
-        if self._end_when_sent and not self._end.connecting:
-            self._end.half_close()
+        if self._end_when_sent and not self._end.connecting and not self._end.shut:
+            try:
+                self._end.half_close()
+            except OSError:
+                self.reset = True
 
 
 class Client:
@@ -137,13 +143,15 @@ class Client:
         self._simulation = simulation
         self._end = end
         self._reads = True  # what the machine rests in: it is fed what comes, or takes nothing
-        self._output: memoryview | None = None
+        self._output: Piece | None = None
         self._alarm = 0  # the number of the wait that counts: those before it have been overtaken
         self._moving = False
         self._begun = False  # connected, and stepped once
         self._told = False  # of the server's end, while it took no bytes
         self._end_fed = False
         self.limits = limits
+        self._most = limits.receive_bytes
+        self._vanishes = end.link.faults.vanished
         self.table = simulation
         self.held = 0
         self.received = 0
@@ -151,7 +159,12 @@ class Client:
         self.requests = 0
         self.reason: Reason | None = None
         end.watcher = self._changed
-        self.machine = factory(self)
+        try:
+            self.machine = factory(self)
+        except BaseException:
+            end.watcher = None
+            end.abort()
+            raise
 
     def __repr__(self) -> str:
         return f"<Client {self.local!r}>"
@@ -201,10 +214,7 @@ class Client:
     def wake(self) -> None:
         """Have the machine stepped, unless its output is blocked."""
         if self._begun and not self._moving and self._output is None and self.reason is None:
-            try:
-                self._move()
-            except OSError as error:
-                self._lost(error)
+            self._move()
 
     def close(self, detail: str = "", reset: bool = False) -> None:
         """End this client."""
@@ -222,82 +232,109 @@ class Client:
         """Something has come, or there is room."""
         if self.reason is None and not self._moving and not end.connecting:
             try:
-                if self._may_move():
+                moves = self._may_move()
+            except Exception as error:  # its machine's: of feed() or `duplex`
+                self._failed(error)
+            else:
+                if moves:
                     self._move()
-            except OSError as error:
-                self._lost(error)
 
     def _may_move(self) -> bool:
         if self._output is not None:
             while getattr(self.machine, "duplex", False) and self._receive():
                 pass
-            return self._push()
+            return self._push(self._output)
         if self._reads and self._begun:
             return self._receive()
-        self._end.raise_error()
+        if self._end.error:
+            return self._receive()
         begins, self._begun = not self._begun, True
         ends, self._told = self._end.end_arrived and not self._told, self._end.end_arrived
         return begins or ends  # who takes no bytes is told of the end all the same
 
     def _receive(self) -> bool:
         """Feed the machine what has arrived; False where that is nothing."""
-        try:
-            data = self._end.recv(self.limits.receive_bytes)
-        except BlockingIOError:
+        end = self._end
+        if self._end_fed or not (end.arrived or end.end_arrived or end.error):
             return False
-        if not data and self._end_fed:
+        try:
+            data = end.recv(self._most)
+        except OSError as error:
+            self._lost(error)
             return False
         self._end_fed = not data
         self.received += len(data)
         self.machine.feed(data)
         return True
 
-    def _push(self) -> bool:
-        """Send what is left; True once all has gone."""
-        assert self._output is not None
-        faults = self._end.link.faults
-        if faults.vanished and self.random.random() < faults.vanished:
+    def _push(self, output: Piece) -> bool:
+        """Send; True once all has gone, else the rest is kept."""
+        if self._vanishes and self.random.random() < self._vanishes:
             self._end.link.met["vanished"] += 1
             self.vanish()
             return False
         try:
-            sent = self._end.send(self._output)
+            sent = self._end.send(output)
         except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._lost(error)
             return False
         self.sent += sent
-        self._output = self._output[sent:] if sent < len(self._output) else None
+        self._output = memoryview(output)[sent:] if sent < len(output) else None
         return self._output is None
 
     def _move(self) -> None:
-        """Step the machine until it rests."""
+        """Step the machine until it rests. Nothing that it raises gets any further."""
         self._moving = True
         try:
             while self.reason is None:
                 want = self.machine.step()
-                if isinstance(want, (bytes, bytearray, memoryview, tuple)):
-                    self._output = memoryview(b"".join(want) if isinstance(want, tuple) else want)
-                    if len(self._output) and not self._push():
+                if want is READ and not self._end_fed:
+                    self._alarm += 1
+                    self._reads = True
+                    if not self._receive():
                         break
-                    self._output = None
+                elif want is NEXT:
+                    self.requests += 1
+                elif isinstance(want, (bytes, bytearray, memoryview, tuple)):
+                    output = b"".join(want) if isinstance(want, tuple) else flat(want)
+                    if output and not self._push(output):
+                        break
                 elif not self._goes_on(want) and not (self._reads and self._receive()):
                     break
+        except Exception as error:
+            self._failed(error)
         finally:
             self._moving = False
 
     def _goes_on(self, want: Want) -> bool:
         """Carry out a want that is not output; True where the machine is stepped again at once."""
-        if want is NEXT:
-            self.requests += 1
-            return True
         if want is HALF_CLOSE:
-            self._end.half_close()
+            self._half_close()
             return True
         if isinstance(want, Become):
-            self.machine = want.machine
-            self.machine.feed(want.unread)
+            self._become(want)
             return True
         self._rest(want)
         return False
+
+    def _half_close(self) -> None:
+        if not self._end.shut:
+            try:
+                self._end.half_close()
+            except OSError as error:
+                self._lost(error)
+
+    def _become(self, want: Become) -> None:
+        self.machine = want.machine
+        if want.limits is not None:
+            self.limits = want.limits
+            self._most = want.limits.receive_bytes
+        if want.unread:
+            self.machine.feed(want.unread)
+        if self._end_fed:
+            self.machine.feed(b"")
 
     def _rest(self, want: Want) -> None:
         self._alarm += 1
@@ -324,9 +361,21 @@ class Client:
         self._end.abort()
         self._ended(Reason(Cause.NOT_CONNECTED if refused else Cause.PEER_LOST, code))
 
+    def _failed(self, error: Exception) -> None:
+        """Its machine has found a mistake of the server's, or has a bug: this client ends, the world goes on."""
+        self._end.abort()
+        if isinstance(error, PeerError):
+            self._ended(Reason(Cause.PEER_ERROR, error.reason, error.hint))
+        else:
+            self._ended(Reason(Cause.MACHINE_ERROR, f"{type(self.machine).__name__}: {error!r}"))
+
     def _ended(self, reason: Reason) -> None:
-        if self.reason is None:
-            self.reason = reason
-            ended = getattr(self.machine, "ended", None)
-            if ended is not None:
+        if self.reason is not None:
+            return
+        self.reason = reason
+        ended = getattr(self.machine, "ended", None)
+        if ended is not None:
+            try:
                 ended(reason)
+            except Exception as error:
+                self.reason = Reason(Cause.MACHINE_ERROR, f"ended() of {type(self.machine).__name__}: {error!r}")

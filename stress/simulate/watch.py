@@ -1,7 +1,7 @@
 """The invariants: what must hold in every run, whatever the seed, checked while it goes on.
 
 Nothing of this is in the engine: a production server pays nothing for it. What is cheap is checked at every poll; what
-looks at all rows, when simulated time has moved or every 64 turns, so that a crowd of 200 costs little more than one.
+looks at all rows, after as many events as twice the rows, so that a crowd of 200 costs little more than one client.
 Time's own rules are exact all the same: rows don't change while the reactor sleeps.
 """
 
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ...engine import Inbox, Limits, LineBuffer, Reactor, Reason, Row, Weight
+from ...engine import Inbox, Limits, Reactor, Reason, Row, Weight
 from ...engine import row as rows
 from ...engine.machine import File
 from ...engine.memory import MemoryPoller
@@ -22,7 +22,7 @@ from ...engine.timers import NEVER, TICKS
 
 TICK_SECONDS = 1 / TICKS + 1e-6  # a deadline is met at the end of its tick
 SLEPT_SECONDS = 0.01  # a sleep that is long enough to ask whether it was too long
-TURNS_A_SCAN = 64
+EVENTS_A_ROW = 2  # between two looks at all rows
 IDLE_VISITS_MOST = 3  # in a row, that move nothing; a fault's are not counted
 DEPTH_MOST = 6
 
@@ -39,17 +39,21 @@ class BrokenError(Exception):
 class Watch:
     """Looks on while one reactor serves one simulation."""
 
-    def __init__(self, simulation: Simulation, held_most: Callable[[Limits], int]) -> None:
+    def __init__(
+        self, simulation: Simulation, held_most: Callable[[Limits], int], held_by: Callable[[object], int]
+    ) -> None:
         self.simulation = simulation
         self.held_most = held_most
+        self.held_by = held_by
         self.frozen = 0  # how many rows were frozen and thawed
         self.clients: dict[Where, Client] = {}
         self.reasons: dict[Where, Reason] = {}  # why rows have ended, by their peer
         self._freed: set[int] = set()
         self._idle_visits: dict[int, tuple[tuple[int, ...], int]] = {}
         self._queued_at: dict[int, int] = {}
-        self._scanned_at = simulation.now()
-        self._turns = 0
+        self._events = 0  # since the last look at all rows
+        self._events_awake = 0  # since the last look at a sleep
+        self._turn_before = simulation.now()
         simulation.poller = self.poller = WatchedPoller(simulation, self)
 
     def begin(self, reactor: Reactor) -> None:
@@ -63,7 +67,8 @@ class Watch:
             free(row, channel, reset)  # type: ignore[arg-type]
 
         table._free = watched  # type: ignore[method-assign, assignment]
-        push, pop = table.queue.push, table.queue.pop
+        self._queue = table.queue
+        push, pop = self._queue.push, self._queue.pop
 
         def pushed(row: Row, work: int) -> None:
             self._queued_at[row.key] = table.totals.turns
@@ -90,7 +95,9 @@ class Watch:
     def polled(self, before: float, seconds: float | None, pairs: Events, disturbed: bool) -> None:
         """Check what a poll came to: that it did not sleep too long, nor wake for nothing."""
         now = self.simulation.now()
-        if now - before > SLEPT_SECONDS and not disturbed:
+        self._events += 1 + len(pairs)
+        self._events_awake += 1 + len(pairs)
+        if now - before > SLEPT_SECONDS and not disturbed and self._events_awake >= len(self.table.rows):
             self._check_sleep(before, now)
         if not pairs:
             if not disturbed and not (self.table.queue or self.table.doomed or self.table.timers.due(now)):
@@ -119,6 +126,7 @@ class Watch:
 
     def _check_sleep(self, before: float, now: float) -> None:
         """Nobody's deadline passed while the reactor slept."""
+        self._events_awake = 0
         for row in self.table.rows.values():
             due = min(deadline(row), row.until)
             if now > max(due, before) + TICK_SECONDS and row.state != CLOSED:
@@ -128,19 +136,19 @@ class Watch:
 
     def turn(self) -> None:
         """Check what holds at a turn's end."""
-        self._turns += 1
         table = self.table
         if len(table.rows) > table.rows_max:
             raise BrokenError("a table over its limit", f"{len(table.rows)} rows of {table.rows_max}")
         if table.held + table.kept > table.held_bytes_max:
             raise BrokenError("a table over its limit", f"{table.held} bytes of {table.held_bytes_max}")
-        if self._turns % TURNS_A_SCAN == 0 or table.now - self._scanned_at > SLEPT_SECONDS:
+        if self._events >= EVENTS_A_ROW * len(table.rows):
             self.scan()
+        self._turn_before = table.now
 
     def scan(self) -> None:
         """Look at every row."""
         table = self.table
-        self._scanned_at = table.now
+        self._events = 0
         held = 0
         for row in table.rows.values():
             held += row.held
@@ -149,8 +157,8 @@ class Watch:
             raise BrokenError("sums over rows", f"rows hold {held} bytes, the table counts {table.held}")
         if len(table.by_descriptor) != len(table.rows):
             raise BrokenError("sums over rows", f"{len(table.rows)} rows on {len(table.by_descriptor)} descriptors")
-        if len(self._queued_at) != len(table.queue):
-            raise BrokenError("the run queue", f"{len(self._queued_at)} rows were queued, {len(table.queue)} are")
+        if len(self._queued_at) != len(self._queue):
+            raise BrokenError("the run queue", f"{len(self._queued_at)} rows were queued, {len(self._queue)} are")
 
     def _check_row(self, row: Row) -> None:
         table = self.table
@@ -160,7 +168,7 @@ class Watch:
             raise BrokenError("a row under another's number", str(row))
         due = min(deadline(row), row.until)
         bites = table.limits.expiries_a_turn < len(table.rows)
-        if due < table.now - TICK_SECONDS and not bites:
+        if due < self._turn_before - TICK_SECONDS and not bites:
             raise BrokenError("a row past its deadline", f"{row} was due {table.now - due:.6f} s ago")
         if due < row.alarm and due != NEVER:
             raise BrokenError("a deadline without an alarm", f"{row} is due at {due}, its alarm rings at {row.alarm}")
@@ -182,7 +190,7 @@ class Watch:
         """Bytes in are consumed or held; what was sent has arrived or is on its way; no buffer is over its cap."""
         output = row.output
         sending = 0 if output is None or isinstance(output, File) else _size(output)
-        held = sending + held_by(row.machine)
+        held = sending + self.held_by(row.machine)
         if held != row.held and row.state < LINGERING:
             raise BrokenError("bytes held", f"{row} counts {row.held} bytes and holds {held}")
         most = self.held_most(row.limits)
@@ -273,35 +281,55 @@ class _Queue:
     """A run queue that tells who comes and goes."""
 
     def __init__(self, queue: Schedule, push: Callable[[Row, int], None], pop: Callable[[], Row]) -> None:
-        self._queue = queue
         self.inline = queue.inline
-        self.push = push
-        self.pop = pop
+        self._push = push
+        self._pop = pop
+        self._count = 0
+
+    def push(self, row: Row, work: int) -> None:
+        """Add a row."""
+        self._count += 1
+        self._push(row, work)
+
+    def pop(self) -> Row:
+        """Take out the row that goes next."""
+        row = self._pop()
+        self._count -= 1
+        return row
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return self._count
 
 
 def held_by(machine: object, depth: int = 0) -> int:
     """Return how many bytes a machine's buffers hold, wherever in it they are."""
-    if isinstance(machine, Inbox):
-        return len(machine)
-    if isinstance(machine, LineBuffer):
-        return len(machine.inbox)
-    if isinstance(machine, Weight):
-        return machine.count
-    if depth > DEPTH_MOST or not type(machine).__module__.startswith("partway."):
+    kind = type(machine)
+    parts = _PARTS.get(kind)
+    if parts is None:
+        parts = _PARTS[kind] = _parts_of(kind)
+    if parts is NOTHING or depth > DEPTH_MOST:
         return 0
-    if isinstance(machine, (Row, Reactor)) or getattr(machine, "shared", False):
-        return 0
-    return sum(held_by(part, depth + 1) for part in _parts(machine))
+    if kind is Inbox:
+        return len(machine)  # type: ignore[arg-type]
+    if kind is Weight:
+        return machine.count  # type: ignore[attr-defined, no-any-return]
+    held = 0
+    for name in parts:
+        held += held_by(getattr(machine, name, None), depth + 1)
+    for part in getattr(machine, "__dict__", NOTHING).values():
+        held += held_by(part, depth + 1)
+    return held
 
 
-def _parts(machine: object) -> Iterator[object]:
-    for kind in type(machine).__mro__:
-        for name in kind.__dict__.get("__slots__", ()):
-            yield getattr(machine, name, None)
-    yield from getattr(machine, "__dict__", {}).values()
+NOTHING: dict[str, None] = {}
+_PARTS: dict[type, dict[str, None]] = {}  # the slots of each kind of machine; NOTHING for what is none
+
+
+def _parts_of(kind: type) -> dict[str, None]:
+    """Return the names of a kind's slots, for what belongs to a machine and can hold bytes."""
+    if not kind.__module__.startswith("partway.") or issubclass(kind, (Row, Reactor, Limits, Reason)):
+        return NOTHING
+    return {name: None for base in kind.__mro__ for name in base.__dict__.get("__slots__", ())}
 
 
 def _size(output: object) -> int:
@@ -309,7 +337,7 @@ def _size(output: object) -> int:
 
 
 class Edges:
-    """How often each (state, event) pair was met. Counting stands in for the engine's own table, and costs it nothing."""
+    """How often each (state, event) pair was met. A table that counts stands in for the engine's own."""
 
     def __init__(self) -> None:
         self.met: Counter[tuple[int, int]] = Counter()

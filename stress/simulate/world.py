@@ -1,12 +1,15 @@
 """One run: a server and its crowd from a case, watched from the first turn to the last descriptor."""
 
+from functools import cache
+from collections.abc import Mapping
 from random import Random
 from typing import NamedTuple
 
 from ...engine import Cause, Limits, Notice, Reactor
 from ...engine.buffers import hold
-from ...engine.faults import ODDS, Faults
+from ...engine.faults import Faults
 from ...engine.freeze import freeze, thaw
+from ...engine.network import NO_FAULTS
 from ...engine.outside import Client
 from ...engine.platform import Where
 from ...engine.simulation import Simulation, StuckError
@@ -14,8 +17,8 @@ from ..clients.kinds import KINDS, Kind, Place
 from .case import Case, Visitor
 from .excuses import excused
 from .protocols import PROTOCOLS
-from .served import SERVER
-from .watch import BrokenError, Watch, held_by
+from .served import SERVER, Served
+from .watch import BrokenError, Watch
 
 SECONDS_MOST = 3000.0  # simulated; nobody's deadlines add up to as much
 TURNS_MOST = 2_000_000
@@ -36,9 +39,9 @@ class Outcome(NamedTuple):
 class World:
     """A case, set up and running. `step` is one turn."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, served: Mapping[str, Served] = PROTOCOLS) -> None:
         self.case = case
-        self.protocol = PROTOCOLS[case.protocol]
+        self.protocol = served[case.protocol]
         self.simulation = Simulation(
             case.seed,
             capacity_bytes=case.capacity_bytes,
@@ -46,7 +49,7 @@ class World:
             grain_seconds=case.grain_seconds,
             faults=Faults(**case.faults),
         )
-        self.watch = Watch(self.simulation, self.protocol.held_most)
+        self.watch = Watch(self.simulation, self.protocol.held_most, self.protocol.held_by)
         self.notices: list[Notice] = []
         self.reactor = Reactor(
             self.simulation, limits=Limits(**case.limits), schedule=case.schedule, observer=self.notices.append
@@ -65,21 +68,17 @@ class World:
             self.reactor.after(case.drains_after, self.reactor.drain)
 
     def _enter(self, visitor: Visitor) -> None:
-        faults = Faults(**self.case.faults)
-        if visitor.sheltered:
-            faults = Faults(**{**self.case.faults, **dict.fromkeys(ODDS, 0.0)})
         link = self.simulation.new_link(
             visitor.seed,
             delay_seconds=visitor.delay_seconds,
             bytes_a_second=visitor.bytes_a_second,
-            faults=faults,
+            faults=NO_FAULTS if visitor.sheltered else self.simulation.faults,
         )
 
         def factory(client: Place) -> Kind:
             return KINDS[visitor.kind](client, self.service.dialogue(client), visitor.requests)
 
-        limits = Limits(receive_bytes=visitor.receive_bytes)
-        client = self.simulation.enter(SERVER, factory, limits, link)
+        client = self.simulation.enter(SERVER, factory, limits_of_client(visitor.receive_bytes), link)
         self.clients.append(client)
         self.visitors[client.local] = visitor
         self.watch.entered(client)
@@ -109,8 +108,13 @@ class World:
         rows = [row for row in self.reactor.table.rows.values() if row.state < 6]
         if rows:
             row = self._freezing.choice(rows)
-            held, shared = held_by(row.machine), self.service.shared
-            row.machine = thaw(freeze(row.machine, shared), self.reactor.table.rows.get, shared)
+            held, shared = self.protocol.held_by(row.machine), self.service.shared
+            try:
+                row.machine = thaw(freeze(row.machine, shared), self.reactor.table.rows.get, shared)
+            except Exception as error:
+                raise BrokenError(
+                    "a machine that does not freeze", f"{type(row.machine).__name__}: {error!r}"
+                ) from error
             hold(row, -held)  # what has thawed counts itself
             self.watch.frozen += 1
 
@@ -138,9 +142,15 @@ class World:
         )
 
 
-def run(case: Case) -> Outcome:
+@cache
+def limits_of_client(receive_bytes: int) -> Limits:
+    """Return a client's limits: how much it reads at once, the only one that counts there."""
+    return Limits(receive_bytes=receive_bytes)
+
+
+def run(case: Case, served: Mapping[str, Served] = PROTOCOLS) -> Outcome:
     """Run a case to its end. Raises BrokenError for a broken invariant."""
-    world = World(case)
+    world = World(case, served)
     while world.step():
         pass
     return world.finish()
