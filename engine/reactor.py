@@ -226,10 +226,9 @@ class Reactor:
         table.draining = True
         for listener in self.listeners:
             listener.close()
-        for row in list(table.rows.values()):
-            if row.state == IDLE:
-                table.doom(row, Reason(Cause.DRAINED))
-        self.after(self.limits.drain_seconds if seconds is None else seconds, self._end_all)
+        self._end_rows(self.keys()[::-1], idle=True)
+        seconds = self.limits.drain_seconds if seconds is None else seconds
+        self.after(seconds, lambda: self._end_rows(self.keys()[::-1], idle=False))
 
     def kill(self, key: int, detail: str = "killed") -> bool:
         """End one row with a reset, and return True; False where it has gone."""
@@ -244,9 +243,15 @@ class Reactor:
         """True from `drain` on."""
         return self.table.draining
 
-    def _end_all(self) -> None:
-        for row in list(self.table.rows.values()):
-            self.table.doom(row, Reason(Cause.DRAINED), reset=True)
+    def _end_rows(self, keys: list[int], idle: bool) -> None:
+        """End rows, the last key's first: idle ones in order, or all with a reset. A million take many turns."""
+        table = self.table
+        for _ in range(min(len(keys), table.limits.expiries_a_turn)):
+            row = table.rows.get(keys.pop())
+            if row is not None and (row.state == IDLE or not idle):
+                table.doom(row, Reason(Cause.DRAINED), reset=not idle)
+        if keys:
+            self.after(0, lambda: self._end_rows(keys, idle))
 
     def close(self) -> None:
         """End every row and listener now, and free the poller. The reactor is of no use afterwards."""

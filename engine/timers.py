@@ -9,6 +9,7 @@ turn share a tick, and setting one is an append to a list. Keys, not rows, are k
 that has gone is not held in memory by its alarm.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from math import ceil
@@ -26,7 +27,7 @@ class Timers:
     __slots__ = ("_heap", "_slots", "entries")
 
     def __init__(self) -> None:
-        self._slots: dict[int, list[int]] = {}
+        self._slots: dict[int, list[int] | deque[int]] = {}
         self._heap: list[int] = []
         self.entries = 0
 
@@ -56,13 +57,16 @@ class Timers:
         tick = now * TICKS
         ringing: list[int] = []
         while self._heap and self._heap[0] <= tick and len(ringing) < most:
-            slot = self._slots[self._heap[0]]
+            first = self._heap[0]
+            slot = self._slots[first]
             room = most - len(ringing)
-            ringing += slot[:room]
-            if len(slot) > room:
-                del slot[:room]
-            else:
+            if len(slot) <= room:
+                ringing += slot
                 del self._slots[heappop(self._heap)]
+                continue
+            if isinstance(slot, list):  # a bite of many: what is left must not move up each time
+                slot = self._slots[first] = deque(slot)
+            ringing += [slot.popleft() for _ in range(room)]
         self.entries -= len(ringing)
         return ringing
 

@@ -48,15 +48,35 @@ MEMORY_COLUMNS: Columns = (
     ("KiB each", lambda row: f"{row['figure']:.3f}"),
     ratio_column("partway"),
 )
+ROWS_COLUMNS: Columns = (
+    ("setup s", lambda row: f"{row['setup'] / 1e9:.2f}"),
+    ("peak MiB", lambda row: f"{row['peak'] / 1024:.0f}"),
+    ("bytes each", lambda row: f"{row['bytes_a_row']:.0f}"),
+    ("same µs", lambda row: _least(row, "same")),
+    ("others µs", lambda row: _least(row, "others")),
+    ("is", lambda row: f"{row['growth']['others']:.2f} x"),
+    ("walk µs", lambda row: _least(row, "walk_others")),
+    ("is", lambda row: f"{row['growth']['walk_others']:.2f} x"),
+    ("end µs", lambda row: _least(row, "expiry")),
+    ("is", lambda row: f"{row['growth']['expiry']:.2f} x"),
+    ("collection ms", lambda row: f"{row['full_collection'] / 1e6:.0f}"),
+)
+GROWTHS = ("same", "others", "expiry", "walk_same", "walk_others")
+
+
+def _least(row: Row, name: str) -> str:
+    return f"{row[name]['least'] / 1000:.2f}"
 
 
 class Report(NamedTuple):
-    """What a benchmark found, before it is made text or JSON."""
+    """What a benchmark found, before it is made text or JSON. `broken` are the goals that were not kept."""
 
     about: str
     rows: list[Row]
     columns: Columns
     reasons: Reasons
+    broken: Sequence[str] = ()
+    head: str = "server"  # what the rows are
 
 
 def cost_row(server: Server, slices: Sequence[Usage]) -> Row:
@@ -100,9 +120,33 @@ def add_ratios(rows: Sequence[Row], names: Sequence[str] = ("partway",)) -> list
     return told
 
 
-def table(rows: Sequence[Row], columns: Columns) -> list[str]:
+def spread(costs: Sequence[float], counts: Sequence[int]) -> Row:
+    """Least, median and most of turns that cost so much for so many rows."""
+    each = [cost / count for cost, count in zip(costs, counts, strict=True)]
+    return {"least": min(each), "median": statistics.median(each), "most": max(each)}
+
+
+def size_row(server: Server, active: int, crowd: Sequence[Row], walk: Sequence[Row]) -> Row:
+    """One size's figures: rounds, and the last answer, which has all else. Nanoseconds a row, KiB."""
+    row = asdict(server) | dict(crowd[-1])
+    for prefix, rounds in ("", crowd[:-1]), ("walk_", walk[:-1]):
+        for name in "same", "others":
+            costs = [cost for figures in rounds for cost in figures[name]]
+            row[prefix + name] = spread(costs, [active] * len(costs))
+    return row | {"walk_bytes": walk[-1]["bytes_a_row"], "expiry": spread(row["expiry"], row["expiry_ended"])}
+
+
+def add_growth(rows: Sequence[Row]) -> list[Row]:
+    """Each size with the least of its costs as multiples of the first's."""
+    return [
+        row | {"growth": {name: row[name]["least"] / rows[0][name]["least"] for name in GROWTHS}, "ratios": {}}
+        for row in rows
+    ]
+
+
+def table(rows: Sequence[Row], columns: Columns, head: str = "server") -> list[str]:
     """Lines of text: names to the left, figures to the right."""
-    lines = [["server", "python", *(head for head, _ in columns)]]
+    lines = [[head, "python", *(title for title, _ in columns)]]
     lines += [
         [row["name"], row["version"] if row["python"] else "-", *(show(row) for _, show in columns)] for row in rows
     ]

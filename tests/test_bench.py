@@ -120,6 +120,66 @@ def test_memory(bench: Callable[..., Run]) -> None:
     assert f"half a head ({len(kinds.HALF_HEAD)} bytes)" in run.said.out
 
 
+FEW_ROWS = ("rows", "--rows", "300,20", "--active", "20", "--rounds", "2", "--turns", "3")
+
+
+def test_rows(bench: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "ROWS_GROWTH_MAX", 1e6)  # figures of such a run say nothing
+    run = bench(*FEW_ROWS)
+    assert (run.code, run.said.err, run.whole["broken"], run.whole["without"]) == (0, "", [], [])
+    assert [row["name"] for row in run.whole["servers"]] == ["20", "300"]
+    for row in run.whole["servers"]:
+        assert row["operations"]["look-ups in by_descriptor"] == 20
+        for name in ("same", "others", "walk_same", "walk_others", "expiry"):
+            assert 0 < row[name]["least"] <= row[name]["median"] <= row[name]["most"]
+            assert row["growth"][name] == row[name]["least"] / run.whole["servers"][0][name]["least"]
+        assert row["peak"] > 1024 and row["setup"] >= row["setup_worst_turn"] > 0
+    assert "each of 20 rows that echo 64 bytes" in run.said.out and "look-ups in by_descriptor 20," in run.said.out
+    assert "\nrows  python " in run.said.out
+
+
+def test_rows_that_break_a_goal_fail(bench: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "ROWS_GROWTH_MAX", 0.0)
+    run = bench(*FEW_ROWS)
+    assert run.code == 1
+    assert "broken: others at 300 rows: " in run.said.out
+    assert {goal.partition(" rows:")[0] for goal in run.whole["broken"]} == {
+        f"{name} at {rows}" for name in ("same", "others", "expiry") for rows in (20, 300)
+    }
+
+
+def test_rows_of_a_process_that_fails(bench: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "SETUP_SECONDS_MAX", 0.0)
+    run = bench(*FEW_ROWS)
+    assert (run.code, run.whole["servers"]) == (1, [])
+    assert run.whole["broken"] == ["no figures of 20 rows", "no figures of 300 rows"]
+
+
+def test_more_active_rows_than_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rows", "--rows", "5,100", "--active", "6"]) == 2
+    assert capsys.readouterr().err == "partway bench: 6 rows cannot be active of 5\n"
+
+
+def test_broken_goals() -> None:
+    """Each goal by itself: memory, what a turn costs, and what it does."""
+
+    def row(**changed: Any) -> dict[str, Any]:
+        costs = {name: {"least": 1.0} for name in ("same", "others", "expiry", "walk_same", "walk_others")}
+        return {"name": "5", "peak": 100, "operations": {"calls": 100, "allocations": 100}, **costs, **changed}
+
+    def broken(**changed: Any) -> list[str]:
+        return kinds.broken_goals([row(), row(**changed)])
+
+    assert broken() == []
+    assert broken(others={"least": 4.0}, walk_others={"least": 100.0}, peak=1536 * 1024) == []
+    assert broken(others={"least": 4.1}) == ["others at 5 rows: 4.10 x"]
+    assert broken(same={"least": 4.1}) == ["same at 5 rows: 4.10 x"]
+    assert broken(expiry={"least": 4.1}) == ["expiry at 5 rows: 4.10 x"]
+    assert broken(peak=1537 * 1024) == ["5 rows take 1537 MiB"]
+    assert broken(operations={"calls": 101, "allocations": 105}) == ["calls at 5 rows: 101 for 100"]
+    assert broken(operations={"calls": 100, "allocations": 106}) == ["allocations at 5 rows: 106 for 100"]
+
+
 def test_a_server_that_fails_has_a_reason_and_no_figure(bench: Callable[..., Run], tmp_path: Path) -> None:
     broken = tmp_path / "python"
     broken.write_text(f'#!/bin/sh\n[ "$1" = -c ] && exec {sys.executable} "$@"\necho it is broken >&2\n')
@@ -181,6 +241,10 @@ def test_no_room_for_the_file(bench: Callable[..., Run], monkeypatch: pytest.Mon
         (("http", "--size", "1048577"), "not a number"),
         (("download", "--mib", "1025"), "not a number from 1 to 1024: '1025'"),
         (("download", "--requests", "0"), "not a number"),
+        (("rows", "--rows", "10,0"), "not a number from 1 to 1000000: '0'"),
+        (("rows", "--rows", "1000001"), "not a number from 1 to 1000000"),
+        (("rows", "--rows", "1,"), "not a number from 1 to 1000000: ''"),
+        (("rows", "--active", "257"), "not a number from 1 to 256"),
     ],
     ids=str,
 )

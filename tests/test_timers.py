@@ -4,6 +4,7 @@ A row that rings too early spins, one that is forgotten lives for ever; both are
 """
 
 import math
+from collections import deque
 from random import Random
 
 import pytest
@@ -150,3 +151,15 @@ def test_never_is_for_ever() -> None:
     rig.reactor.cancel(key)
     assert math.inf == NEVER
     assert not rig.reactor.table.calls
+
+
+def test_a_bite_of_many_moves_nobody_else() -> None:
+    """A crowd whose deadlines share a tick rings in order, and a bite costs what it takes out, not what it leaves."""
+    timers = Timers()
+    for key in range(1000):
+        timers.set(1.0, key)
+    assert timers.ring(2.0, 100) == list(range(100))
+    assert isinstance(timers._slots[TICKS], deque), "a list would move all that is left"
+    timers.set(1.0, 1000)  # somebody joins it meanwhile
+    assert [key for _ in range(10) for key in timers.ring(2.0, 100)] == list(range(100, 1001))
+    assert timers.entries == 0 and timers.next() is None
