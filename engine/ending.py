@@ -13,8 +13,8 @@ from .timers import NEVER
 
 
 def half_close(row: Row) -> None:
-    """End our side, once; reading goes on."""
-    if row.half_closed:
+    """End our side, once; reading goes on. A row that its own machine has just closed has no side any more."""
+    if row.half_closed or row.state == CLOSED:
         return
     row.half_closed = True
     try:

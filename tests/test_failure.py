@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 from partway.engine import (
+    ABORT,
     CLOSE,
     HALF_CLOSE,
     IDLE,
@@ -779,3 +780,24 @@ def test_a_signal_is_no_failure_of_the_peer(state: str) -> None:
     rig.run(0.1)
     assert type(row.channel) is SimulatedEnd, "it was not called"
     assert rig.rows == [row]
+
+
+@pytest.mark.parametrize("then", [HALF_CLOSE, CLOSE, ABORT, IDLE, b"words", NEXT, PeerError, ValueError], ids=str)
+def test_whatever_follows_a_row_that_its_machine_has_closed(then: Any) -> None:
+    """Seeds 1012 and 1043 of the simulation: half a close on a mute channel left the turn as an AttributeError."""
+
+    def act(machine: Acting) -> Want:
+        if machine.take():
+            machine.row.close("enough")
+            if isinstance(then, type):
+                raise then("late")
+            return cast(Want, then)
+        return IDLE
+
+    rig = Rig(Acts(act))
+    bad, good = rig.dials(2)
+    bad.say(b"x")
+    rig.run(0.1)
+    assert rig.ended == {str(Cause.CLOSED_BY_PROGRAM): 1}
+    assert rig.kinds() == (["machine error"] if then is ValueError else [])
+    assert rig.states == ["IDLE"]
