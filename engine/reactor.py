@@ -14,7 +14,7 @@ from .machine import Cause, Reason
 from .patience import expire
 from .platform import READABLE, Address, Channel, Events, Platform, Where, parse_address
 from .report import RowReport, TotalsReport, report_row, report_rows, report_totals
-from .row import IDLE, WORKING, Row
+from .row import IDLE, OPENING, WORKING, Row
 from .schedule import Rank, schedule_by
 from .stream import run, serve
 from .table import Notice, Table
@@ -169,8 +169,8 @@ class Reactor:
             row = rows.get(descriptor)
             if row is None:
                 other(descriptor, mask)
-            elif row.state == WORKING:
-                self.table.withdraw(row)
+            elif row.state == WORKING or (row.state == OPENING and row.queued):
+                self.table.withdraw(row)  # it has work in hand: it takes nothing until it rests
             else:
                 row.pending |= mask
                 if not row.queued:

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 import pytest
-from partway.engine import CLOSE, IDLE, Limits, Reactor, Row, Want
+from partway.engine import CLOSE, IDLE, OPENING, READ, Limits, Reactor, Row, Want
 from partway.engine.schedule import AGEING, Fair, Ranked, bytes_remaining, schedule_by
 from partway.engine.simulation import Simulation
 from worlds import SEEDS, Acting, Acts, Rig, echo, script
@@ -194,3 +194,34 @@ def test_bytes_remaining_by_what_the_machine_tells_or_the_row_holds() -> None:
     assert bytes_remaining(row) == 7
     row.machine.remaining = lambda: None  # type: ignore[attr-defined]
     assert bytes_remaining(row) == 100_000 - row.sent
+
+
+@pytest.mark.parametrize("policy", ["fair", "shortest"])
+@pytest.mark.parametrize("rest", [OPENING, IDLE, READ], ids=str)
+def test_a_row_with_work_in_hand_is_not_fed(policy: str, rest: Want) -> None:
+    """Seed 3575 of the simulation: under `shortest` one that was still opening took bytes in the middle of its work."""
+    out_of_turn: list[bytes] = []
+
+    class Busy(Acting):
+        working = 0
+
+        def feed(self, data: bytes) -> None:
+            if self.working:
+                out_of_turn.append(data)
+            super().feed(data)
+            self.working = 1000
+
+    def act(machine: Acting) -> Want:
+        assert isinstance(machine, Busy)
+        machine.working = max(0, machine.working - 1)
+        return b"" if machine.working else rest
+
+    rig = Rig(lambda row: Busy(row, act), schedule=policy, delay_seconds=(0.0, 0.0))
+    peer = rig.dial()
+    for _ in range(5):
+        peer.say(b"x")
+        for _ in range(3):
+            rig.reactor.step(0)
+    rig.run(1.0)
+    assert out_of_turn == []
+    assert rig.rows[0].received == 5
