@@ -103,7 +103,7 @@ def serve(events: Events, rows: Mapping[int, Row], now: float, other: Callable[[
                 if want is idle and state == idle_state:
                     row.until = never
                     break
-                if type(want) is bytes and (size := len(want)) <= room:
+                if type(want) is bytes and 0 < (size := len(want)) <= room:
                     try:
                         sent = row.channel.send(want)
                     except OSError as error:
@@ -275,7 +275,9 @@ def _stop(row: Row, room: int) -> None:
 
 
 def _rest(row: Row, want: Want) -> None:
-    """Carry out a want after which the machine is not stepped at once."""
+    """Carry out a want after which the machine is not stepped at once, unless it has closed its row in that step."""
+    if row.state == CLOSED:
+        return
     now = row.table.now
     if want is CLOSE:
         close(row, Reason(Cause.DONE))

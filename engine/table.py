@@ -133,12 +133,20 @@ class Table:
         try:
             self.queue.push(row, self.queue_work)
         except Exception as error:  # `remaining()` or the user's rank: code that is not ours
-            self.tell("machine error", f"rank of {type(row.machine).__name__}: {trace(error)}", row)
-            self.doom(row, Reason(Cause.MACHINE_ERROR, f"rank: {error!r}"), reset=True)
+            self._blame(row, "rank", error)
+
+    def _blame(self, row: Row, what: str, error: Exception) -> None:
+        """End a row for a failure of its own machine's, whoever was asking."""
+        self.tell("machine error", f"{what} of {type(row.machine).__name__}: {trace(error)}", row)
+        self.doom(row, Reason(Cause.MACHINE_ERROR, f"{what}: {error!r}"), reset=True)
 
     def ask(self, row: Row) -> None:
         """Tell the poller what this row is interested in, if that has changed."""
-        mask = interest(row)
+        try:
+            mask = interest(row)
+        except Exception as error:  # `duplex`: code that is not ours, perhaps in another row's visit
+            self._blame(row, "duplex", error)
+            return
         if mask == row.mask:
             return
         try:

@@ -801,3 +801,58 @@ def test_whatever_follows_a_row_that_its_machine_has_closed(then: Any) -> None:
     assert rig.ended == {str(Cause.CLOSED_BY_PROGRAM): 1}
     assert rig.kinds() == (["machine error"] if then is ValueError else [])
     assert rig.states == ["IDLE"]
+
+
+@pytest.mark.parametrize("nothing", [b"", bytearray(), (), (b"",)], ids=repr)
+def test_nothing_to_send_is_sent_to_nobody(nothing: Any) -> None:
+    """After our end even no byte at all is one too many for a socket: EPIPE."""
+    acts = Acts(lambda machine: (HALF_CLOSE, nothing, nothing, IDLE)[min(machine.steps, 4) - 1])
+    rig = Rig(acts)
+    peer = rig.dial()
+    rig.run(0.1)
+    assert rig.states == ["IDLE"]
+    peer.say(b"heard")
+    rig.run(0.1)
+    assert acts.only.data == b"heard"
+    rig.reactor.close()
+
+
+def test_a_duplex_that_fails_is_its_own_rows_failure() -> None:
+    """Whoever wakes a row that is blocked asks it whether it reads meanwhile."""
+
+    class Fickle(Acting):
+        broken = False
+
+        @property
+        def duplex(self) -> bool:
+            if self.broken:
+                raise Trouble("in duplex")
+            return False
+
+    made: list[Fickle] = []
+
+    def factory(row: Row) -> Fickle:
+        made.append(Fickle(row, lambda machine: bytes(1_000_000) if machine.take() == b"big" else IDLE))
+        return made[-1]
+
+    rig = Rig(factory)
+    blocked, waker = rig.dials(2)
+    blocked.say(b"big")
+    rig.run(0.1)
+    victim = next(machine for machine in made if machine.row.peer == blocked.where)
+    other = next(machine for machine in made if machine is not victim)
+    victim.broken = True
+
+    def wake(machine: Acting) -> Want:
+        if machine.take():
+            victim.row.wake()
+            return b"woken"
+        return IDLE
+
+    other.act = wake
+    waker.say(b"x")
+    rig.run(0.1)
+    assert waker.heard() == b"woken"
+    assert rig.ended == {str(Cause.MACHINE_ERROR): 1}
+    assert victim.reason is not None and "in duplex" in victim.reason.detail
+    assert rig.kinds() == ["machine error"]
