@@ -6,6 +6,7 @@ seeds have one fault alone and often, others a little of everything, and some no
 """
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from math import exp, log
 from random import Random
 
@@ -52,6 +53,11 @@ class Faults:
     datagram_late: float = 0.0  # it comes after later ones
     datagram_cut: float = 0.0  # its end is missing
 
+    @cached_property
+    def on_calls(self) -> bool:
+        """A call on a connection may fail."""
+        return any(getattr(self, name) for name in CALL_FAULTS)
+
     @classmethod
     def drawn(cls, random: Random, spared: float = 0.6) -> "Faults":
         """Draw the odds: a part of the faults is `spared` altogether, the others have 1 in 1,000 to 1 in 4."""
@@ -64,5 +70,14 @@ class Faults:
 ODDS = tuple(field.name for field in fields(Faults) if not field.name.endswith("_seconds"))
 """The names of the faults."""
 
+CALL_FAULTS = ("short_read", "short_write", "not_ready", "interrupted", "reset", "broken_pipe", "no_buffers")
+
 RARE = ("reset", "broken_pipe", "no_buffers", "clock_jump", "wall_jump", "vanished")
 """Those that end a connection, or much at once: as often as the others they would leave nothing else to happen."""
+
+OBSERVED = (
+    "half_close",  # a client has ended its side and goes on reading, and the server's end has seen it
+    "queue_full",  # a client has knocked at an accept queue that was full
+    "reset_while_paused",  # an RST has come to an end of the server's that the poller isn't asked about
+)
+"""What is counted in `met` as it is seen, beside the faults, which are counted as they are done."""

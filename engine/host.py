@@ -6,12 +6,13 @@ and bytes cross any boundary; objects don't. A number is never reused.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from errno import EOPNOTSUPP
 from random import Random
 from typing import Any, NoReturn
 
 from .memory import End, MemoryListening, MemoryPoller, MemoryStreams, end_of
-from .platform import Address, Channel, Where, parse_address
+from .platform import Address, Channel, Where, parse_address, streams_only
 
 CAPACITY_BYTES = 64 * 1024
 
@@ -71,8 +72,9 @@ class Host(MemoryStreams):
         return outside.other.held < outside.other.capacity
 
     def end(self, number: int) -> None:
-        """The peer has ended its side."""
-        self._outside[number].half_close()
+        """The peer has ended its side; nothing comes of it where the connection has ended already."""
+        with suppress(OSError):
+            self._outside[number].half_close()
 
     def lost(self, number: int) -> None:
         """The connection is lost."""
@@ -121,10 +123,15 @@ class Host(MemoryStreams):
 
     def listen(self, address: Address, backlog: int, notsent_bytes: int = 0) -> "_HostListening":
         """Expect connections for this address."""
+        streams_only(address)
         self._last += 1
         listening = self._listening[address] = _HostListening(self, address, self._last)
         self.poller.pollables[self._last] = listening
         return listening
+
+    def bind(self, address: Address) -> NoReturn:
+        """Raise OSError: a host's datagrams are not there yet."""
+        raise OSError(EOPNOTSUPP, "the host platform has no datagrams")
 
     def connect(self, address: Address) -> NoReturn:
         """Raise OSError: a host that connects out is not there yet."""

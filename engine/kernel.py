@@ -18,7 +18,7 @@ from sys import byteorder
 from typing import cast
 
 from .machine import HasDescriptor, Piece
-from .platform import Address, Channel, Where
+from .platform import Address, Channel, Where, datagrams_only, streams_only
 from .selector import best_selector, poller_for, tells_peer_end
 
 DESCRIPTORS_KEPT = 32  # left to the rest of the program
@@ -54,6 +54,7 @@ class Kernel:
 
     def listen(self, address: Address, backlog: int, notsent_bytes: int) -> "ListeningSocket":
         """Bind and listen. Accepted sockets inherit the options that are set here."""
+        streams_only(address)
         if address.kind == "fd":
             return ListeningSocket(_inherited(address.port), address, None)
         family, where = _family_and_where(address)
@@ -74,6 +75,7 @@ class Kernel:
 
     def connect(self, address: Address) -> Channel:
         """Begin to connect to a numeric address or a path."""
+        streams_only(address)
         family, where = _family_and_where(address)
         channel = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -87,6 +89,25 @@ class Kernel:
             channel.close()
             raise
         return channel
+
+    def bind(self, address: Address) -> "DatagramSocket":
+        """Bind a socket for datagrams to a numeric address or a path."""
+        datagrams_only(address)
+        family, where = _family_and_where(address)
+        channel = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            channel.setblocking(False)
+            bound = None
+            if address.kind == "unixgram":
+                bound = _bind_path(channel, address.host)
+            else:
+                if family == socket.AF_INET6:
+                    _set_option(channel, "IPPROTO_IPV6", "IPV6_V6ONLY", 1)
+                channel.bind(where)
+        except BaseException:
+            channel.close()
+            raise
+        return DatagramSocket(channel, address, bound)
 
     def failure(self, channel: Channel) -> int:
         """Return the error that a connection attempt ended with (SO_ERROR)."""
@@ -173,18 +194,50 @@ class ListeningSocket:
     def close(self) -> None:
         """Stop listening, and remove the socket file if it is still the one that was made."""
         self._channel.close()
-        if self._bound is not None:
-            with suppress(OSError):
-                if _identity(self._address.host) == self._bound:
-                    os.unlink(self._address.host)
+        _remove(self._address.host, self._bound)
+
+
+class DatagramSocket:
+    """A socket for datagrams. `bound` is what a listening socket's is."""
+
+    def __init__(self, channel: socket.socket, address: Address, bound: tuple[int, int] | None) -> None:
+        self._channel = channel
+        self._address = address
+        self._bound = bound
+        self.fileno = channel.fileno
+
+    def receive(self, size: int) -> tuple[bytes, Where, bool]:
+        """Return the next datagram, its sender ("" for a UNIX socket that has no path), and whether it was cut."""
+        if hasattr(self._channel, "recvmsg"):
+            data, _, flags, peer = self._channel.recvmsg(size)
+            return data, peer or "", bool(flags & socket.MSG_TRUNC)
+        data, peer = self._channel.recvfrom(size + 1)  # one more than is wanted tells as much
+        return data[:size], peer or "", len(data) > size
+
+    def send_to(self, data: Piece, where: Where) -> None:
+        """Send one datagram."""
+        self._channel.sendto(data, where)
+
+    def where(self) -> Address:
+        """Return the address that it really has: port 0 has become a number."""
+        if self._address.kind == "unixgram":
+            return self._address
+        name = self._channel.getsockname()
+        return Address("udp", name[0], name[1])
+
+    def close(self) -> None:
+        """Free it, and remove the socket file if it is still the one that was made."""
+        self._channel.close()
+        _remove(self._address.host, self._bound)
 
 
 def resolve(address: Address) -> list[Address]:
     """Look up a host's name: blocks, so it is for a program's start, never for a turn. Raises OSError."""
-    if address.kind != "tcp":
+    if address.kind not in ("tcp", "udp"):
         return [address]
-    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    addresses = [Address("tcp", str(where[0]), int(where[1])) for _, _, _, _, where in found]
+    kind = socket.SOCK_DGRAM if address.datagrams else socket.SOCK_STREAM
+    found = socket.getaddrinfo(address.host, address.port, type=kind)
+    addresses = [Address(address.kind, str(where[0]), int(where[1])) for _, _, _, _, where in found]
     return list(dict.fromkeys(addresses))
 
 
@@ -194,7 +247,7 @@ def _socket(channel: Channel) -> socket.socket:
 
 def _family_and_where(address: Address) -> tuple[int, str | tuple[str, int]]:
     """Return the socket family of an address. Raises ValueError for a host that is not numeric."""
-    if address.kind == "unix":
+    if address.kind in ("unix", "unixgram"):
         if not hasattr(socket, "AF_UNIX"):
             raise OSError(EINVAL, "no UNIX sockets on this platform")
         return socket.AF_UNIX, address.host
@@ -254,7 +307,7 @@ def _bind_path(channel: socket.socket, path: str) -> tuple[int, int]:
 def _is_stale(path: str) -> bool:
     if not S_ISSOCK(os.stat(path).st_mode):
         return False
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:  # it is refused by none that is open
         try:
             probe.setblocking(False)
             probe.connect(path)
@@ -263,6 +316,14 @@ def _is_stale(path: str) -> bool:
         except OSError:
             pass
     return False
+
+
+def _remove(path: str, bound: tuple[int, int] | None) -> None:
+    """Remove a socket file, if it is the one that was bound and nobody has put another there since."""
+    if bound is not None:
+        with suppress(OSError):
+            if _identity(path) == bound:
+                os.unlink(path)
 
 
 def _identity(path: str) -> tuple[int, int]:

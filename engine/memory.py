@@ -10,7 +10,7 @@ The poller looks only at descriptors that something has happened to, so a silent
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from errno import EAGAIN, ECONNRESET, ENOTCONN, EPIPE
+from errno import EAGAIN, EBADF, ECONNRESET, ENOTCONN, EPIPE
 from itertools import islice
 from os import pread, strerror
 from random import Random
@@ -89,6 +89,8 @@ class End:
         """Return at most `size` bytes that have arrived; b"" at the end. Raises as a socket does."""
         arrived = self.arrived
         if not arrived:
+            if self.closed:
+                raise OSError(EBADF, strerror(EBADF))
             if self.end_arrived:
                 return b""  # whatever came after the end
             self.raise_error()
@@ -109,7 +111,9 @@ class End:
 
     def send(self, data: Piece) -> int:
         """Take what the other side has room for. Raises as a socket does."""
-        if self.error or self.shut or self.closed:
+        if self.error or self.shut:
+            if self.closed:
+                raise OSError(EBADF, strerror(EBADF))
             self.raise_error()
             raise BrokenPipeError(EPIPE, strerror(EPIPE))
         size = len(data)
@@ -130,6 +134,8 @@ class End:
 
     def half_close(self) -> None:
         """End this side; what was sent arrives first. Raises OSError where nothing is left that could end."""
+        if self.closed:
+            raise OSError(EBADF, strerror(EBADF))
         if self.error or (self.shut and self.end_arrived):
             raise OSError(ENOTCONN, strerror(ENOTCONN))
         self._end()
@@ -178,9 +184,15 @@ class End:
     def raise_error(self) -> None:
         """Raise the error that has come, once."""
         if self.error:
-            error, self.error = self.error, 0
-            self.end_arrived = self.shut = True
+            error = self.take_error()
             raise OSError(error, strerror(error))  # Python makes it a ConnectionResetError, and so on
+
+    def take_error(self) -> int:
+        """Return the error that has come, once; 0 for none."""
+        error, self.error = self.error, 0
+        if error:
+            self.end_arrived = self.shut = True
+        return error
 
     # What travels to this end.
 
@@ -312,6 +324,10 @@ class MemoryPoller:
         if descriptor in self._interest:
             self._touched[descriptor] = None
 
+    def asks(self, descriptor: int) -> bool:
+        """Tell whether a descriptor is asked about."""
+        return descriptor in self._interest
+
     def anybody(self, random: Random) -> tuple[int, int]:
         """Draw a descriptor that is asked about, and what is asked; (-1, 0) where there is none."""
         if not self._interest:
@@ -351,9 +367,7 @@ class MemoryStreams:
 
     def failure(self, channel: Channel) -> int:
         """Return the error that a connection attempt ended with."""
-        end = end_of(channel)
-        error, end.error = end.error, 0
-        return error
+        return end_of(channel).take_error()
 
     def local(self, channel: Channel) -> Where:
         """Return the channel's own address."""

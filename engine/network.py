@@ -8,19 +8,25 @@ from collections import Counter
 from errno import EAGAIN, ECONNRESET, EINTR, ENOBUFS, EPIPE
 from os import strerror
 from random import Random
+from typing import TYPE_CHECKING, cast
 
 from .faults import Faults
 from .machine import Piece
 from .memory import End, Network
 
+if TYPE_CHECKING:
+    from .simulation import Simulation
+
 NO_FAULTS = Faults()
-CALL_FAULTS = ("short_read", "short_write", "not_ready", "interrupted", "reset", "broken_pipe", "no_buffers")
+
+WHOLE, CUT, GONE = range(3)
+"""What has become of a connection: a fault has cut it, or its client is gone and nothing passes any more."""
 
 
 class Link:
     """A client's way to the server and back: `delay_seconds` least and most, `bytes_a_second` 0 for without end."""
 
-    __slots__ = ("broken", "bytes_a_second", "calls_fail", "dead", "delay_seconds", "faults", "met", "plain", "random")
+    __slots__ = ("bytes_a_second", "delay_seconds", "faults", "met", "plain", "random")
 
     def __init__(
         self,
@@ -37,9 +43,6 @@ class Link:
         self.bytes_a_second = bytes_a_second
         self.faults = faults
         self.plain = not (bytes_a_second or faults.lost or faults.end_with_data)  # nothing but a delay
-        self.calls_fail = any(getattr(faults, name) for name in CALL_FAULTS)
-        self.broken = False  # a fault has cut the connection
-        self.dead = False  # nothing passes any more
 
     def trouble(self, size: int) -> float:
         """Draw how much longer than their delay so many bytes take; 0 for what is no byte: an end, a reset."""
@@ -55,14 +58,18 @@ class Link:
 
 
 class SimulatedEnd(End):
-    """An end with a link; `clear_at` is when the last thing that it sent will have arrived."""
+    """An end with a link; `clear_at` is when the last thing that it sent will have arrived.
 
-    __slots__ = ("clear_at", "link")
+    Many may share a link; what has become of a connection is its ends' own: `fate`.
+    """
+
+    __slots__ = ("clear_at", "fate", "link")
 
     def __init__(self, network: Network, capacity: int, link: Link, descriptor: int = -1) -> None:
         super().__init__(network, capacity, descriptor)
         self.link = link
         self.clear_at = 0.0
+        self.fate = WHOLE
 
     @property
     def far(self) -> "SimulatedEnd":
@@ -72,7 +79,23 @@ class SimulatedEnd(End):
 
     def vanish(self) -> None:
         """Be gone without a word: nothing comes from here, and nothing arrives."""
-        self.link.dead = True
+        self.fate = self.far.fate = GONE
+
+    # What is counted as it comes to the server's end, which nobody but the poller watches.
+
+    def end_came(self, nothing: None = None) -> None:
+        """The other side has ended: its half where it goes on reading."""
+        if self.watcher is None and not self.other.closed:
+            self.link.met["half_close"] += 1
+        super().end_came()
+
+    def reset_came(self, error: int) -> None:
+        """The other side has reset."""
+        if self.watcher is None and self.descriptor >= 0 and not self.closed:
+            poller = cast("Simulation", self.network).poller
+            if not poller.asks(self.descriptor):
+                self.link.met["reset_while_paused"] += 1
+        super().reset_came(error)
 
 
 class FaultyEnd(SimulatedEnd):
@@ -107,16 +130,17 @@ class FaultyEnd(SimulatedEnd):
             faults = self.link.faults
             if draw < faults.short_write:
                 if len(data) > 1:
+                    sent = super().send(data[: self.link.random.randrange(1, len(data))])
                     self.link.met["short_write"] += 1
-                    data = data[: self.link.random.randrange(1, len(data))]
                     self.starved = True
+                    return sent
             else:
                 self._fail(draw - faults.short_write, sends=True)
         return super().send(data)
 
     def _fail(self, draw: float, sends: bool = False) -> None:
-        """Fail in the way that the draw falls on; not before the connection is there."""
-        if self.connecting or self.closed or self.error:
+        """Fail in the way that the draw falls on, if there is a connection; after the peer's end only sends are cut."""
+        if self.connecting or self.closed or self.error or (self.shut and self.end_arrived):
             return
         link, faults = self.link, self.link.faults
         if draw < faults.not_ready:
@@ -129,8 +153,10 @@ class FaultyEnd(SimulatedEnd):
             self._tell_again()
             raise InterruptedError(EINTR, strerror(EINTR))
         draw -= faults.interrupted
+        if self.end_arrived and not sends:
+            return
         if draw < faults.reset or not sends:
-            self._break("reset", ECONNRESET)
+            self._break("reset", EPIPE if self.end_arrived else ECONNRESET)
         elif draw - faults.reset < faults.broken_pipe:
             self._break("broken_pipe", EPIPE)
         else:
@@ -142,7 +168,7 @@ class FaultyEnd(SimulatedEnd):
     def _break(self, name: str, error: int) -> None:
         """Cut the connection: this call fails, and the other side is reset."""
         self.link.met[name] += 1
-        self.link.broken = True
+        self.far.fate = CUT
         self.arrived = b""
         self.end_arrived = self.shut = True
         self.network.carry(self, self.other.reset_came, ECONNRESET)

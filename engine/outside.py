@@ -5,7 +5,7 @@ them out here is none of the engine's code: a second reading of the contract, wh
 """
 
 from collections.abc import Callable
-from errno import errorcode
+from errno import EAGAIN, errorcode
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ from .machine import (
     Want,
 )
 from .memory import End
-from .network import SimulatedEnd
+from .network import WHOLE, SimulatedEnd
 from .platform import Where
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Peer:
     def heard(self, most: int = 1 << 30) -> bytes:
         """Read what has arrived and was not read yet. Sets `ended`, `reset` or `refused` when that is what came."""
         found = bytearray()
-        while len(found) < most:
+        while len(found) < most and not self._end.closed:
             try:
                 data = self._end.recv(most - len(found))
             except BlockingIOError:
@@ -89,6 +89,7 @@ class Peer:
                 break
             if not data:
                 self.ended = True
+                self.reset |= self._end.error != 0  # it came after the end, which only a poller or a send can tell
                 break
             found += data
         return bytes(found)
@@ -111,11 +112,15 @@ class Peer:
         self._end.vanish()
 
     def _changed(self, end: End) -> None:
+        if end.error == EAGAIN:  # to connect to a UNIX socket whose queue is full is "not now", but nothing follows
+            self.refused = True
         self._push()
         if self.watcher is not None:
             self.watcher()
 
     def _push(self) -> None:
+        if self._end.closed:
+            return
         while self._unsent:
             try:
                 del self._unsent[: self._end.send(bytes(self._unsent[: 1 << 16]))]
@@ -209,7 +214,7 @@ class Client:
     @property
     def harmed(self) -> bool:
         """A fault has cut this connection: nobody owes it anything any more."""
-        return self._end.link.broken or self._end.link.dead
+        return self._end.fate != WHOLE
 
     def wake(self) -> None:
         """Have the machine stepped, unless its output is blocked."""
@@ -246,8 +251,11 @@ class Client:
             return self._push(self._output)
         if self._reads and self._begun:
             return self._receive()
-        if self._end.error:
-            return self._receive()
+        try:
+            self._end.raise_error()
+        except OSError as error:
+            self._lost(error)
+            return False
         begins, self._begun = not self._begun, True
         ends, self._told = self._end.end_arrived and not self._told, self._end.end_arrived
         return begins or ends  # who takes no bytes is told of the end all the same
@@ -357,9 +365,8 @@ class Client:
 
     def _lost(self, error: OSError) -> None:
         code = errorcode.get(error.errno or 0, str(error))
-        refused = isinstance(error, (ConnectionRefusedError, TimeoutError))
         self._end.abort()
-        self._ended(Reason(Cause.NOT_CONNECTED if refused else Cause.PEER_LOST, code))
+        self._ended(Reason(Cause.PEER_LOST if self._begun else Cause.NOT_CONNECTED, code))
 
     def _failed(self, error: Exception) -> None:
         """Its machine has found a mistake of the server's, or has a bug: this client ends, the world goes on."""

@@ -9,6 +9,7 @@ Masks are poll(2)'s numbers as Linux has them, so that epoll's and poll's events
 """
 
 from collections.abc import Sequence
+from errno import EOPNOTSUPP
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
@@ -30,43 +31,66 @@ Where = Any
 
 
 class Address(NamedTuple):
-    """Where to listen or connect: `tcp` with host and port, `unix` with a path in host, `fd` with a number in port."""
+    """Where to listen or connect: `tcp` with host and port, `unix` with a path in host, `fd` with a number in port.
+
+    And where to bind for datagrams: `udp` with host and port, `unixgram` with a path in host.
+    """
 
     kind: str
     host: str
     port: int = 0
 
     def __str__(self) -> str:
-        if self.kind == "unix":
-            return f"unix:{self.host}"
+        if self.kind in ("unix", "unixgram"):
+            return f"{self.kind}:{self.host}"
         if self.kind == "fd":
             return f"fd:{self.port}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        place = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"udp:{place}" if self.kind == "udp" else place
+
+    @property
+    def datagrams(self) -> bool:
+        """Tell whether datagrams go there: it is bound, never listened at or connected to."""
+        return self.kind in ("udp", "unixgram")
 
 
 def parse_address(text: str) -> Address:
     """Read `HOST:PORT`, `[IPV6]:PORT`, `:PORT` (all of IPv4), `tcp:...`, `unix:PATH` or `fd:N`.
 
-    Raises ValueError with one sentence that shows the text.
+    And for datagrams `udp:HOST:PORT`, with the same hosts, or `unixgram:PATH`. Raises ValueError with one sentence that
+    shows the text.
     """
     kind, colon, rest = text.partition(":")
-    if kind == "unix" and colon:
+    if kind in ("unix", "unixgram") and colon:
         if not rest or "\0" in rest:
-            raise ValueError(f"{text!r}: unix: needs a path")
-        return Address("unix", rest)
+            raise ValueError(f"{text!r}: {kind}: needs a path")
+        return Address(kind, rest)
     if kind == "fd" and colon:
         if not (rest.isascii() and rest.isdigit() and len(rest) < 20):
             raise ValueError(f"{text!r}: fd: needs a descriptor's number")
         if int(rest) > KERNEL_MOST:
             raise ValueError(f"{text!r}: no descriptor has such a number")
         return Address("fd", "", int(rest))
-    host, colon, port = (rest if kind == "tcp" and ":" in rest else text).rpartition(":")
+    prefixed = kind in ("tcp", "udp") and ":" in rest
+    host, colon, port = (rest if prefixed else text).rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not (port.isascii() and port.isdigit() and len(port) < 20) or (":" in host and not bracketed):
         raise ValueError(f"{text!r} is not HOST:PORT, [IPV6]:PORT, unix:PATH or fd:N")
     if int(port) > 65535:
         raise ValueError(f"{text!r}: a port is at most 65535")
-    return Address("tcp", host[1:-1] if bracketed else host or "0.0.0.0", int(port))
+    return Address(kind if prefixed else "tcp", host[1:-1] if bracketed else host or "0.0.0.0", int(port))
+
+
+def streams_only(address: Address) -> None:
+    """Raise OSError for an address of datagrams, which have no connections."""
+    if address.datagrams:
+        raise OSError(EOPNOTSUPP, f"{address} takes datagrams: it can be bound, but not listened at or connected to")
+
+
+def datagrams_only(address: Address) -> None:
+    """Raise OSError for an address of connections, which are listened for."""
+    if not address.datagrams:
+        raise OSError(EOPNOTSUPP, f"{address} takes connections: it can be listened at, but not bound for datagrams")
 
 
 class Channel(Protocol):
@@ -109,6 +133,36 @@ class Listening(Protocol):
 
     def close(self) -> None:
         """Stop listening."""
+        ...
+
+
+class DatagramChannel(Protocol):
+    """A place at which datagrams arrive and from which they leave, never blocking.
+
+    A datagram is sent whole or not at all, and may be lost, doubled or overtaken on its way, of which nobody is told.
+    """
+
+    def fileno(self) -> int:
+        """Return the descriptor by which the poller knows it."""
+        ...
+
+    def receive(self, size: int, /) -> tuple[bytes, Where, bool]:
+        """Return the next datagram, its sender, and whether more than `size` bytes had come; those are lost.
+
+        No bytes are a datagram too. Raises BlockingIOError where none has come, else OSError.
+        """
+        ...
+
+    def send_to(self, data: Piece, where: Where, /) -> None:
+        """Send one datagram. Raises BlockingIOError where there is no room now, else OSError."""
+        ...
+
+    def where(self) -> Address:
+        """Return the address that it really has."""
+        ...
+
+    def close(self) -> None:
+        """Free it."""
         ...
 
 
@@ -180,6 +234,10 @@ class Platform(Protocol):
 
     def connect(self, address: Address) -> Channel:
         """Begin to connect; the channel turns writable when that has ended, either way. Raises OSError."""
+        ...
+
+    def bind(self, address: Address) -> DatagramChannel:
+        """Begin to take datagrams. Raises OSError."""
         ...
 
     def failure(self, channel: Channel) -> int:

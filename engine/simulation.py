@@ -28,9 +28,10 @@ from .faults import Faults
 from .limits import Limits
 from .machine import HasDescriptor
 from .memory import End, MemoryListening, MemoryPoller, MemoryStreams, end_of
-from .network import NO_FAULTS, FaultyEnd, Link, SimulatedEnd
+from .network import GONE, NO_FAULTS, FaultyEnd, Link, SimulatedEnd
+from .network_datagrams import DatagramEnd, DatagramPeer, Datagrams
 from .outside import Client, Factory, Peer
-from .platform import READABLE, WRITABLE, Address, Channel, Where, parse_address
+from .platform import READABLE, WRITABLE, Address, Channel, Where, parse_address, streams_only
 
 if TYPE_CHECKING:
     from .reactor import Reactor
@@ -75,6 +76,7 @@ class Simulation(MemoryStreams):
         self.met: Counter[str] = Counter()
         self.link = Link(self.random, self.met, delay_seconds=delay_seconds, faults=faults)
         self.poller = MemoryPoller(self)
+        self.datagrams = Datagrams(self)
         self.polls = 0  # wake-ups of the reactor
         self.held = 0  # bytes that machines outside have buffered: to them, this is their table
         self._clock = 1000.0
@@ -196,6 +198,7 @@ class Simulation(MemoryStreams):
 
     def listen(self, address: Address, backlog: int, notsent_bytes: int = 0) -> "SimulatedListening":
         """Begin to listen; port 0 picks one. Raises OSError where somebody listens already."""
+        streams_only(address)
         if address.kind == "tcp" and address.port == 0:
             self._last_port += 1
             address = address._replace(port=self._last_port)
@@ -206,7 +209,10 @@ class Simulation(MemoryStreams):
         return listening
 
     def connect(self, address: Address) -> Channel:
-        """Begin to connect from the server's side."""
+        """Begin to connect from the server's side. Raises OSError where a UNIX socket takes nobody, at once."""
+        streams_only(address)
+        if address.kind == "unix":
+            self._raise_if_it_takes_nobody(address)
         end = self._new_end(self.link, self.take_descriptor())
         self.begin(end, address, self.link)
         return end
@@ -237,6 +243,16 @@ class Simulation(MemoryStreams):
             bytes_a_second=bytes_a_second,
             faults=self.faults if faults is None else faults,
         )
+
+    def bind(self, address: Address) -> DatagramEnd:
+        """Begin to take datagrams; port 0 picks one. Raises OSError where somebody does already."""
+        return self.datagrams.bind(address)
+
+    def dial_datagrams(self, address: str | Address, link: Link | None = None) -> DatagramPeer:
+        """Return somebody outside who sends datagrams to an address and hears what comes back."""
+        if isinstance(address, str):
+            address = parse_address(address)
+        return DatagramPeer(self.datagrams.outside(address.kind, link or self.link), address)
 
     def abort(self, channel: Channel) -> None:
         """Close with a reset."""
@@ -271,16 +287,29 @@ class Simulation(MemoryStreams):
         unix = address.kind == "unix"
         end.where = far.peer = "" if unix else ("client", self._last_port)
         end.peer = far.where = address.host if unix else (address.host, address.port)
-        self.carry(end, self._arrive, (far, address, 0))
+        if unix:
+            self._arrive((far, address, 0))  # there is no way between them
+        else:
+            self.carry(end, self._arrive, (far, address, 0))
+
+    def _raise_if_it_takes_nobody(self, address: Address) -> None:
+        listening = self._listening.get((address.kind, address.host, address.port))
+        if listening is None:
+            raise OSError(ECONNREFUSED, strerror(ECONNREFUSED))
+        if len(listening.waiting) > listening.backlog:
+            self.met["queue_full"] += 1
+            raise OSError(EAGAIN, strerror(EAGAIN))
 
     def _arrive(self, knock: tuple[SimulatedEnd, Address, int]) -> None:
         """A connection has come to its address; at a full queue it knocks again later, as TCP does."""
         far, address, knocks = knock
         listening = self._listening.get((address.kind, address.host, address.port))
         near = far.other
+        if near.closed or far.fate == GONE:
+            return  # who knocked has given up meanwhile
         if listening is None:
             self.carry(far, near.connected, ECONNREFUSED)
-        elif len(listening.waiting) < listening.backlog:
+        elif len(listening.waiting) <= listening.backlog:  # as Linux: one more than was asked for
             listening.waiting.append(far)
             self.poller.touch(listening.descriptor)
             self.carry(far, near.connected, 0)
@@ -294,7 +323,7 @@ class Simulation(MemoryStreams):
             near.connected(ETIMEDOUT)
 
     def _new_end(self, link: Link, descriptor: int) -> SimulatedEnd:
-        kind = FaultyEnd if link.calls_fail else SimulatedEnd
+        kind = FaultyEnd if link.faults.on_calls else SimulatedEnd
         end = kind(self, self.capacity_bytes, link, descriptor)
         if descriptor >= 0:
             self.poller.pollables[descriptor] = end
@@ -308,16 +337,17 @@ class Simulation(MemoryStreams):
         least, most = link.delay_seconds
         arrival = self._clock + least + (most - least) * link.random.random()
         if not link.plain:
-            arrival += link.trouble(len(argument) if type(argument) is bytes else 0)
+            size = len(argument) if type(argument) is bytes else 0
+            arrival = max(arrival, end.clear_at) + link.trouble(size)  # type: ignore[attr-defined]
             if what == end.other.end_came and link.random.random() < link.faults.end_with_data:
                 self.met["end_with_data"] += 1
                 arrival = self._clock
         if arrival < end.clear_at:  # type: ignore[attr-defined]
             arrival = end.clear_at  # type: ignore[attr-defined]
-        if self.grain_seconds:
+        elif self.grain_seconds:  # what has been rounded once is not rounded again: it would go up by a grain
             arrival = ceil(arrival / self.grain_seconds) * self.grain_seconds
         end.clear_at = arrival  # type: ignore[attr-defined]
-        if not link.dead:
+        if end.fate != GONE:  # type: ignore[attr-defined]
             agenda = self._agenda
             if arrival in agenda:
                 agenda[arrival].append((what, argument))
@@ -335,7 +365,7 @@ class Simulation(MemoryStreams):
     def freed(self, end: End) -> None:
         """Take the descriptor back."""
         if end.descriptor >= 0:
-            self._give_descriptor(end.descriptor)
+            self.give_descriptor(end.descriptor)
             end.descriptor = -1
 
     # Descriptors: the lowest free number, as the kernel gives them, so that a stale one hits somebody else.
@@ -349,7 +379,8 @@ class Simulation(MemoryStreams):
         self._used += 1
         return self._used
 
-    def _give_descriptor(self, descriptor: int) -> None:
+    def give_descriptor(self, descriptor: int) -> None:
+        """Take a number back."""
         del self.poller.pollables[descriptor]
         heappush(self._free, descriptor)
 
@@ -401,10 +432,12 @@ class SimulatedListening(MemoryListening):
             raise OSError(error, strerror(error))
 
     def close(self) -> None:
-        """Stop listening, and free the descriptor."""
-        del self._simulation._listening[self.address]
-        self._simulation._give_descriptor(self.descriptor)
-        super().close()
+        """Stop listening, and free the descriptor. A second call does nothing."""
+        if self.descriptor >= 0:
+            del self._simulation._listening[self.address]
+            self._simulation.give_descriptor(self.descriptor)
+            self.descriptor = -1
+            super().close()
 
 
 def _call(function: Callable[[], None]) -> None:

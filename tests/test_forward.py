@@ -73,6 +73,7 @@ class Target(Side):
             while self.unsaid:
                 del self.unsaid[: self.end.send(bytes(self.unsaid[:5000]))]
             if self.ends:
+                self.ends = False
                 self.end.half_close()
         except BlockingIOError:
             pass
