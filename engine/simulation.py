@@ -80,7 +80,7 @@ class Simulation(MemoryStreams):
         self.polls = 0  # wake-ups of the reactor
         self.held = 0  # bytes that machines outside have buffered: to them, this is their table
         self._clock = 1000.0
-        self._calendar = 1_000_000_000.0
+        self.calendar = 1_000_000_000.0  # the date when the clock showed 0; a run may set another
         self._instants: list[float] = []  # a heap; what happens at each is in the agenda
         self._agenda: dict[float, list[tuple[Callable[[Any], None], Any]]] = {}
         self._free: list[int] = []
@@ -100,7 +100,7 @@ class Simulation(MemoryStreams):
 
     def wall(self) -> float:
         """Return a date: 2001-09-09 and what has passed since."""
-        return self._calendar + self._clock
+        return self.calendar + self._clock
 
     def after(self, seconds: float, function: Callable[[], None]) -> None:
         """Have something happen in the world, in so many seconds."""
@@ -171,7 +171,7 @@ class Simulation(MemoryStreams):
             self._clock += random.random() * faults.jump_seconds
         if random.random() < faults.wall_jump:
             self.met["wall_jump"] += 1
-            self._calendar += random.uniform(-1.0, 1.0) * faults.jump_seconds
+            self.calendar += random.uniform(-1.0, 1.0) * faults.jump_seconds
         if (seconds is None or seconds > 0) and random.random() < faults.early:
             self.met["early"] += 1
             return True
@@ -344,9 +344,9 @@ class Simulation(MemoryStreams):
                 arrival = self._clock
         if arrival < end.clear_at:  # type: ignore[attr-defined]
             arrival = end.clear_at  # type: ignore[attr-defined]
-        elif self.grain_seconds:  # what has been rounded once is not rounded again: it would go up by a grain
-            arrival = ceil(arrival / self.grain_seconds) * self.grain_seconds
         end.clear_at = arrival  # type: ignore[attr-defined]
+        if self.grain_seconds:
+            arrival = ceil(arrival / self.grain_seconds) * self.grain_seconds
         if end.fate != GONE:  # type: ignore[attr-defined]
             agenda = self._agenda
             if arrival in agenda:

@@ -1,4 +1,4 @@
-"""The command line: `partway http`, `echo`, `chat`, `forward`, and `bench`.
+"""The command line: `partway http`, `echo`, `chat`, `forward`, `bench` and `stress`.
 
 Servers say in one line where they really listen, drain on SIGTERM or SIGINT and exit 0; a second signal ends them at
 once, SIGHUP only opens the log anew. A mistake is one line and exit 2; what the system refuses (a port that is taken)
@@ -52,6 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from ..stress.bench import main as bench
 
         return bench(words[1:])
+    if words[:1] == ["stress"]:
+        from ..stress.command import main as stress
+
+        return stress(words[1:])
     try:
         options = _parser().parse_args(words)
         return _serve(options)
@@ -78,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     forward = commands.add_parser("forward", help="a TCP proxy", allow_abbrev=False)
     forward.add_argument("target", metavar="TARGET", help="where to: HOST:PORT or unix:PATH")
     commands.add_parser("bench", help="side by side against the peers (see partway bench --help)", add_help=False)
+    commands.add_parser("stress", help="does a server hold? (see partway stress --help)", add_help=False)
     for name in ("http", "echo", "chat", "forward"):
         _add_server_options(commands.choices[name], name)
     return parser

@@ -935,3 +935,13 @@ def test_rows_of_the_same_server_have_limits_of_their_own() -> None:
         peer.say(post(BIG[:6000]))
     rig.run(1)
     assert sorted(answers(peer.heard())[0].status for peer in peers) == [200, 200, 413, 413]
+
+
+def test_a_spool_that_is_dropped_closes_its_file() -> None:
+    """What was frozen goes on elsewhere, and nobody closes what is left here."""
+    spool = Spool(SimpleNamespace(reaped=True, limits=Limits(spool_bytes=10)))  # type: ignore[arg-type]
+    spool.feed(b"more than ten bytes")
+    file = spool._file
+    assert file is not None and not file.closed
+    del spool
+    assert file.closed

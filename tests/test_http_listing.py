@@ -940,3 +940,25 @@ def test_a_listing_that_is_cut_off_counts_no_more(tmp_path: Path) -> None:
     client.abort()
     rig.run(1.0)
     assert rig.reactor.table.held == 0
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_one_that_is_dropped_leaves_nothing_open(several: Path, small_steps: None, steps: int) -> None:
+    """What was frozen goes on elsewhere, and nobody closes what is left here: not the folder, nor the reading of it."""
+    body = listed(several)
+    descriptor = body._descriptor
+    for _ in range(steps):
+        body.step()
+    assert is_open(descriptor) and (body._found is not None) == (steps > 0)
+    del body
+    assert not is_open(descriptor)
+
+
+def test_one_that_could_not_be_made_closes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For whoever has opened the folder does: closed twice, it might be somebody else's by then."""
+    monkeypatch.setattr(listing, "_identity_of", lambda descriptor: 1 / 0)
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(ZeroDivisionError):
+        Listing(descriptor, "", b"/", b"", False, 1)
+    assert is_open(descriptor)
+    os.close(descriptor)

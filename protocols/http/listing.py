@@ -77,7 +77,7 @@ class Listing:
     size: int | None = None
 
     def __init__(self, descriptor: int, path: str, name: bytes, query: bytes, hidden: bool, most: int) -> None:
-        self._descriptor = descriptor
+        self._descriptor = -1  # until nothing can fail any more: whoever gave it would close it, too
         self._identity = _identity_of(descriptor) if descriptor >= 0 else None
         self._found: os._ScandirIterator[str] | None = None
         self.path = path
@@ -91,6 +91,11 @@ class Listing:
         self.rows = bytearray()  # that have not left, packed, each with a slash at its end
         self.opening = ""  # the page as far as its rows, until it has left
         self.stage = _READING
+        self._descriptor = descriptor
+
+    def __del__(self) -> None:
+        if hasattr(self, "_found"):
+            self._let_go()  # one that was frozen goes on elsewhere, and nobody closes what is left here
 
     def step(self) -> Want:
         """Do a bounded piece of work, and return a piece of the page, b"" for none yet, `NEXT` after the last."""

@@ -54,10 +54,17 @@ class Spool:
     def close(self) -> None:
         """Forget all of it."""
         self._memory.drop(len(self._memory))
+        self._close_file()
+
+    def _close_file(self) -> None:
         file, self._file = self._file, None
         if file is not None:
             with suppress(OSError):  # a full disk, once more; it is closed all the same
                 file.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_file", None) is not None:
+            self._close_file()  # one that was frozen goes on elsewhere, and nobody closes what is left here
 
     def __getstate__(self) -> tuple[Row, bytes]:
         return self._row, self.value()

@@ -25,6 +25,9 @@ class Dialogue(Protocol):
     answered: int
     """Requests whose answer has come whole."""
 
+    last: bool
+    """What was asked last ends the connection: nothing more may be asked."""
+
     def ask(self) -> bytes:
         """Return the next request."""
         ...
@@ -36,6 +39,8 @@ class Dialogue(Protocol):
 
 class Owed:
     """A dialogue whose answers are known to the byte: a subclass gives `exchange`."""
+
+    last = False
 
     def __init__(self, random: Random) -> None:
         self.random = random

@@ -10,7 +10,7 @@ from random import Random
 from typing import ClassVar, Protocol
 
 from ...engine import ABORT, CLOSE, HALF_CLOSE, NEXT, PARK, READ, Read, Wait, Want
-from .dialogue import Dialogue, some_size
+from .dialogue import Dialogue, noise, some_size
 
 
 class Place(Protocol):
@@ -26,9 +26,17 @@ class Place(Protocol):
         """A number of its own."""
         ...
 
+    @property
+    def now(self) -> float:
+        """The time in seconds."""
+        ...
+
 
 class Kind:
-    """A client that asks `requests` times, each time when the last answer is whole, and then ends in order."""
+    """A client that asks `requests` times, each time when the last answer is whole, and then ends in order.
+
+    It asks less often where a request ends the connection.
+    """
 
     behaves: ClassVar[bool] = True
     duplex: ClassVar[bool] = True  # it reads while it says a long request: else both sides could wait for each other
@@ -37,7 +45,7 @@ class Kind:
         self.row = row
         self.dialogue = dialogue
         self.requests = requests
-        self.unheard = b""
+        self.unheard: list[bytes] = []
         self.over = False  # the server has ended
         self.counted = 0
         self.half_closed = False
@@ -45,19 +53,25 @@ class Kind:
     def feed(self, data: bytes) -> None:
         """Store what came."""
         if data:
-            self.unheard += data
+            self.unheard.append(data)
         else:
             self.over = True
 
     def step(self) -> Want:
         """Listen, and then say what this kind says."""
-        if self.unheard:
-            data, self.unheard = self.unheard, b""
-            self.dialogue.hear(data)
+        self.hear()
         if self.counted < self.dialogue.answered:
             self.counted += 1
             return NEXT
+        if self.dialogue.last:
+            self.requests = self.dialogue.asked
         return self.act()
+
+    def hear(self) -> None:
+        """Take what has come. Raises WrongError where nobody owes it."""
+        if self.unheard:
+            data, self.unheard = b"".join(self.unheard), []
+            self.dialogue.hear(data)
 
     def act(self) -> Want:
         """Return the next want."""
@@ -77,7 +91,8 @@ class Kind:
     @property
     def satisfied(self) -> bool:
         """All was asked, and every answer has come whole."""
-        return self.dialogue.asked == self.requests == self.dialogue.answered and not self.unheard
+        asked = self.dialogue.asked
+        return asked == self.dialogue.answered and (self.dialogue.last or asked == self.requests)
 
 
 class Honest(Kind):
@@ -136,8 +151,8 @@ class Dripper(Kind):
         """Say the next piece."""
         if not self.unsaid and self.dialogue.asked < self.requests and self.dialogue.asked == self.dialogue.answered:
             self.unsaid = self.dialogue.ask()
-            self.piece = max(self.least, len(self.unsaid) // 200)
-            self.pause = self.seconds * min(1.0, self.piece / len(self.unsaid))
+            self.piece = max(self.least, len(self.unsaid) // 100)
+            self.pause = self.seconds * min(1.0, self.piece / max(1, len(self.unsaid)))
         if not self.unsaid:
             return super().act()
         self.paused = not self.paused
@@ -221,7 +236,7 @@ class Cutter(Kind):
         """Ask as others do, until it is time."""
         if self.cut:
             return self._go()
-        if self.dialogue.asked == self.cut_at and self.dialogue.answered == self.dialogue.asked:
+        if self.dialogue.asked == self.cut_at < self.requests and self.dialogue.answered == self.dialogue.asked:
             self.cut = True
             request = self.dialogue.ask()
             return request[: self.row.random.randrange(len(request) + 1)]
@@ -247,8 +262,12 @@ class Garbler(Kind):
 
     def step(self) -> Want:
         """Don't listen to what it says."""
-        self.unheard = b""
+        self.hear()
         return self.act()
+
+    def hear(self) -> None:
+        """Throw it away."""
+        self.unheard = []
 
     def act(self) -> Want:
         """Say noise, then stay for a while."""
@@ -259,12 +278,38 @@ class Garbler(Kind):
             return self.finish()
         self.left -= 1
         if random.random() < 0.5:
-            return random.randbytes(some_size(random, 20_000))
+            return noise(random, some_size(random, 20_000))
         request = bytearray(self.dialogue.ask())
         for _ in range(random.randrange(1, 4)):
             if request:
                 request[random.randrange(len(request))] = random.randrange(256)
         return bytes(request)
+
+
+class Flooder(Garbler):
+    """Begins a request, and goes on with one byte, over and over: a line, a length or a head without end."""
+
+    seconds_most: ClassVar[float] = 10.0
+
+    def __init__(self, row: Place, dialogue: Dialogue, requests: int) -> None:
+        super().__init__(row, dialogue, requests)
+        self.most = getattr(dialogue, "flood_bytes", 1 << 18)
+        self.until = row.now + self.seconds_most
+        self.byte = row.random.choice((b"\xff", b"a", row.random.randbytes(1)))
+        self.begins = row.random.random() < 0.5
+        self.said = 0
+
+    def act(self) -> Want:
+        """Say more of it."""
+        if self.over:
+            return CLOSE
+        if self.begins:
+            self.begins = False
+            return self.dialogue.ask()[:-1]
+        if self.said >= self.most or self.row.now >= self.until:
+            return self.finish()
+        self.said += 4096
+        return self.byte * 4096
 
 
 class Churner(Kind):
@@ -291,6 +336,7 @@ KINDS: dict[str, type[Kind]] = {
     "silent": Mute,
     "cut": Cutter,
     "garbage": Garbler,
+    "flood": Flooder,
     "churn": Churner,
 }
 """Every kind by its name."""

@@ -4,7 +4,7 @@ A seed draws a case, and a case may be made smaller than what any seed draws: th
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import exp, log
 from random import Random
@@ -14,6 +14,7 @@ from ...engine import Limits
 from ...engine.faults import ODDS, Faults
 from ..clients.kinds import KINDS
 from .protocols import PROTOCOLS
+from .served import Served
 
 CLIENTS_MOST = 200
 REQUESTS_MOST = 2000  # of all clients together
@@ -76,12 +77,13 @@ class Case:
         return replace(self, crowd=tuple(crowd))
 
 
-def draw(seed: int, protocols: Sequence[str] = tuple(PROTOCOLS)) -> Case:
+def draw(seed: int, protocols: Sequence[str] = tuple(PROTOCOLS), served: Mapping[str, Served] = PROTOCOLS) -> Case:
     """Draw a case from a seed."""
     random = Random(seed)
     protocol = random.choice(protocols)
+    kinds_served = served[protocol].kinds
     faults = asdict(Faults.drawn(random)) if random.random() < 0.7 else {}
-    kinds = random.sample(PROTOCOLS[protocol].kinds, random.randint(1, len(PROTOCOLS[protocol].kinds)))
+    kinds = random.sample(kinds_served, random.randint(1, len(kinds_served)))
     if random.random() < 0.5:
         kinds.append("honest")
     count = min(CLIENTS_MOST, int(exp(random.uniform(0, log(CLIENTS_MOST * 1.5)) * random.random() ** 0.5)))
@@ -99,7 +101,7 @@ def draw(seed: int, protocols: Sequence[str] = tuple(PROTOCOLS)) -> Case:
         descriptors=random.choice((20_000, 20_000, 20_000, 4 + 3 * count, 4 + count)),
         grain_seconds=random.choice((0.0, 1e-4, 1e-3, 0.02)),
         drains_after=random.choice((None, None, None, random.random() * 20)),
-        freezes=random.choice((0.0, 0.0, 0.05)) if PROTOCOLS[protocol].freezes else 0.0,
+        freezes=random.choice((0.0, 0.0, 0.05)) if served[protocol].freezes else 0.0,
     )
 
 

@@ -1,18 +1,10 @@
 """Every protocol there is, by its name."""
 
 from ...protocols.echo import Echo
-from ...protocols.lines import Lines
 from ..clients import dialogue as dialogues
+from . import others
 from .served import Served, at_server
-
-
-class Shout(Lines):
-    """The line protocol with the shortest answer that shows its line."""
-
-    def answer(self, line: bytes) -> bytes:
-        """In capitals."""
-        return line.upper() + b"\n"
-
+from .shout import Shout
 
 PROTOCOLS: dict[str, Served] = {
     "echo": Served(
@@ -23,4 +15,15 @@ PROTOCOLS: dict[str, Served] = {
         at_server(Shout, lambda place: dialogues.Shout(place.random)),
         lambda limits: 2 * limits.line_bytes + limits.receive_bytes,
     ),
+    "chat": others.CHAT,
+    "control": others.CONTROL,
+    "forward": others.FORWARD,
+    "script": others.SCRIPT,
 }
+
+try:
+    from .http import APPLICATION, HTTP
+except ImportError:  # its parser is an option
+    pass
+else:
+    PROTOCOLS |= {"http": HTTP, "http-app": APPLICATION}

@@ -4,13 +4,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ...engine import Limits, Reactor, Row
+from ...engine import Limits, Notice, Reactor, Reason, Row
 from ...engine.machine import Machine
+from ...engine.outside import Client
 from ...engine.simulation import Simulation
 from ..clients.dialogue import Dialogue
 from ..clients.kinds import KINDS, Place
+from .watch import held_by
 
 SERVER = "server:7"
+STOCK_KINDS = tuple(name for name in KINDS if name != "flood")
+
+
+class DeliberateError(Exception):
+    """A bug that a machine has on purpose: what the engine says of it is no failure of the run."""
+
+
+def is_deliberate(notice: Notice) -> bool:
+    """Tell whether a machine error is one that was meant: the last line of its text names it."""
+    return DeliberateError.__name__ in notice.text.rstrip().rpartition("\n")[2]
 
 
 def nothing() -> None:
@@ -30,6 +42,9 @@ class Service:
     shared: tuple[object, ...] = ()
     """What all rows have in common: it is frozen as a name, never with a row."""
 
+    excuse: Callable[[Client, Reason | None], bool] = lambda client, reason: False
+    """Tells whether a behaving client, whose row has ended for this reason, may have got less than all."""
+
 
 class Served(NamedTuple):
     """One protocol."""
@@ -40,11 +55,14 @@ class Served(NamedTuple):
     held_most: Callable[[Limits], int]
     """How many bytes may be buffered for one row at a turn's end, beside its output."""
 
-    kinds: tuple[str, ...] = tuple(KINDS)
+    kinds: tuple[str, ...] = STOCK_KINDS
     """The clients that come to it."""
 
     freezes: bool = True
     """A row of it can be frozen and thawed alone."""
+
+    held_by: Callable[[object], int] = held_by
+    """Measures what a machine's buffers hold."""
 
 
 def at_server(factory: Callable[[Row], Machine], dialogue: Callable[[Place], Dialogue]) -> Callable[..., Service]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from ...engine import Inbox, Limits, Reactor, Reason, Row, Weight
 from ...engine import row as rows
 from ...engine.machine import File
-from ...engine.memory import MemoryPoller
+from ...engine.memory import MemoryPoller, end_of
 from ...engine.outside import Client
 from ...engine.platform import Events, Where
 from ...engine.row import CLOSED, LINGERING, WORKING, deadline, interest
@@ -51,6 +51,7 @@ class Watch:
         self._freed: set[int] = set()
         self._idle_visits: dict[int, tuple[tuple[int, ...], int]] = {}
         self._queued_at: dict[int, int] = {}
+        self._overdue: dict[int, tuple[float, int]] = {}  # deadlines that were seen to be past, and in which turn
         self._events = 0  # since the last look at all rows
         self._events_awake = 0  # since the last look at a sleep
         self._turn_before = simulation.now()
@@ -66,13 +67,13 @@ class Watch:
             self._check_end(row)
             free(row, channel, reset)  # type: ignore[arg-type]
 
-        table._free = watched  # type: ignore[method-assign, assignment]
+        table._free = watched  # type: ignore[method-assign]
         self._queue = table.queue
         push, pop = self._queue.push, self._queue.pop
 
         def pushed(row: Row, work: int) -> None:
-            self._queued_at[row.key] = table.totals.turns
             push(row, work)
+            self._queued_at[row.key] = table.totals.turns
 
         def popped() -> Row:
             row = pop()
@@ -107,7 +108,9 @@ class Watch:
         visits = self._idle_visits
         for descriptor, mask in pairs:
             row = by_descriptor.get(descriptor)
-            if row is None:
+            if row is None or (row.state == LINGERING and len(end_of(row.channel).arrived)):
+                continue  # what a row throws away on its way out is read, and nobody counts it
+            if row.queued:  # under `shortest` ready rows wait in the queue, and are named again until their turn
                 continue
             done = (row.key, mask, row.received, row.sent, row.state, row.requests)
             last = visits.get(descriptor)
@@ -167,10 +170,10 @@ class Watch:
         if table.by_descriptor.get(row.descriptor) is not row or table.rows.get(row.key) is not row:
             raise BrokenError("a row under another's number", str(row))
         due = min(deadline(row), row.until)
-        bites = table.limits.expiries_a_turn < len(table.rows)
+        bites = table.limits.expiries_a_turn < table.timers.entries  # rows have more than one alarm
         if due < self._turn_before - TICK_SECONDS and not bites:
-            raise BrokenError("a row past its deadline", f"{row} was due {table.now - due:.6f} s ago")
-        if due < row.alarm and due != NEVER:
+            self._check_overdue(row, due)
+        if due < row.alarm and due != NEVER and not row.queued:  # who is in the queue is armed when it rests
             raise BrokenError("a deadline without an alarm", f"{row} is due at {due}, its alarm rings at {row.alarm}")
         if row.queued != (row.key in self._queued_at) or (row.state == WORKING and not row.queued):
             raise BrokenError("a lost wake-up", f"{row} has work in hand and is not in the queue")
@@ -178,6 +181,15 @@ class Watch:
             self._check_wait(row.key)
         self._check_interest(row)
         self._check_bytes(row)
+
+    def _check_overdue(self, row: Row, due: float) -> None:
+        """A wait that ends may bring back a deadline long past: it has the next turn, and no more."""
+        turns = self.table.totals.turns
+        first_due, first_turn = self._overdue.get(row.key, (NEVER, turns))
+        if first_due != due:
+            self._overdue[row.key] = (due, turns)
+        elif turns > first_turn + 1:
+            raise BrokenError("a row past its deadline", f"{row} was due {self.table.now - due:.6f} s ago")
 
     def _check_interest(self, row: Row) -> None:
         asked = self.poller.asked(row.descriptor)
@@ -346,7 +358,7 @@ class Edges:
     def counted(self) -> Iterator["Edges"]:
         """Count, as long as this lasts."""
         plain = rows._NEXT
-        rows._NEXT = tuple(_Counting(self.met, state, events) for state, events in enumerate(plain))  # type: ignore[misc, assignment]
+        rows._NEXT = tuple(_Counting(self.met, state, events) for state, events in enumerate(plain))  # type: ignore[misc]
         try:
             yield self
         finally:

@@ -1,7 +1,8 @@
 """One run: a server and its crowd from a case, watched from the first turn to the last descriptor."""
 
-from functools import cache
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from random import Random
 from typing import NamedTuple
 
@@ -11,15 +12,17 @@ from ...engine.faults import Faults
 from ...engine.freeze import freeze, thaw
 from ...engine.network import NO_FAULTS
 from ...engine.outside import Client
-from ...engine.platform import Where
+from ...engine.platform import Where, parse_address
 from ...engine.simulation import Simulation, StuckError
+from ..clients.dialogue import WrongError
 from ..clients.kinds import KINDS, Kind, Place
 from .case import Case, Visitor
 from .excuses import excused
 from .protocols import PROTOCOLS
-from .served import SERVER, Served
+from .served import SERVER, Served, is_deliberate
 from .watch import BrokenError, Watch
 
+ADDRESS = parse_address(SERVER)
 SECONDS_MOST = 3000.0  # simulated; nobody's deadlines add up to as much
 TURNS_MOST = 2_000_000
 
@@ -60,6 +63,7 @@ class World:
         self.visitors: dict[Where, Visitor] = {}
         self.digest = 0
         self.over = False
+        self.closed = False
         self._freezing = Random(case.seed)  # of its own: that rows are frozen must change nothing else
         for visitor in case.crowd:
             self.simulation.after(visitor.enters, lambda visitor=visitor: self._enter(visitor))  # type: ignore[misc]
@@ -78,7 +82,7 @@ class World:
         def factory(client: Place) -> Kind:
             return KINDS[visitor.kind](client, self.service.dialogue(client), visitor.requests)
 
-        client = self.simulation.enter(SERVER, factory, limits_of_client(visitor.receive_bytes), link)
+        client = self.simulation.enter(ADDRESS, factory, limits_of_client(visitor.receive_bytes), link)
         self.clients.append(client)
         self.visitors[client.local] = visitor
         self.watch.entered(client)
@@ -118,16 +122,23 @@ class World:
             hold(row, -held)  # what has thawed counts itself
             self.watch.frozen += 1
 
+    def close(self) -> None:
+        """Free what it holds, broken or whole. A second call does nothing."""
+        if not self.closed:
+            self.closed = True
+            with suppress(Exception):  # where it is broken, so may be its end; `Watch.end` sees what is left
+                self.reactor.close()
+            self.service.close()
+
     def finish(self) -> Outcome:
         """End the run: check what every client got, and that nothing is left behind."""
         for client in self.clients:
             check_client(self, client)
         for notice in self.notices:
-            if notice.kind == "machine error":
+            if notice.kind == "machine error" and not is_deliberate(notice):
                 raise BrokenError("a machine has failed", notice.text)
         totals = self.reactor.totals()
-        self.reactor.close()
-        self.service.close()
+        self.close()
         self.watch.end()
         requests = sum(kind_of(client).dialogue.answered for client in self.clients)
         digest = hash(tuple((client.received, client.sent, client.requests) for client in self.clients))
@@ -151,9 +162,12 @@ def limits_of_client(receive_bytes: int) -> Limits:
 def run(case: Case, served: Mapping[str, Served] = PROTOCOLS) -> Outcome:
     """Run a case to its end. Raises BrokenError for a broken invariant."""
     world = World(case, served)
-    while world.step():
-        pass
-    return world.finish()
+    try:
+        while world.step():
+            pass
+        return world.finish()
+    finally:
+        world.close()
 
 
 def kind_of(client: Client) -> Kind:
@@ -162,16 +176,29 @@ def kind_of(client: Client) -> Kind:
     return client.machine
 
 
+def listen(kind: Kind) -> None:
+    """Have a client hear what came while its own words were still on their way, when it ended."""
+    try:
+        kind.hear()
+    except WrongError as error:
+        raise BrokenError("a client has heard what nobody owes it", f"{type(kind).__name__}: {error}") from error
+
+
 def check_client(world: World, client: Client) -> None:
     """What a client got is a prefix of what it was owed, and all of it where it behaved and nothing befell it."""
     kind = kind_of(client)
     reason = client.reason
+    listen(kind)
     if reason is not None and reason.cause is Cause.PEER_ERROR:
         raise BrokenError("a client has heard what nobody owes it", f"{type(kind).__name__} {client.local}: {reason}")
+    if reason is not None and reason.cause is Cause.MACHINE_ERROR:
+        raise BrokenError("a client has a bug", f"{type(kind).__name__} {client.local}: {reason}")
     if kind.satisfied or not kind.behaves or client.harmed:
         return
     row_reason = world.watch.reason_of(client)
     if excused(world.case, world.visitors[client.local], client, row_reason, world.simulation.met):
+        return
+    if client.reason is not None and world.service.excuse(client, row_reason):
         return
     raise BrokenError(
         "a client that behaved has not got all",
