@@ -40,7 +40,7 @@ def test_transitions_are_the_engines() -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
 
 
 def test_shout_shouts() -> None:

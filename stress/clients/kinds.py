@@ -151,7 +151,7 @@ class Dripper(Kind):
         """Say the next piece."""
         if not self.unsaid and self.dialogue.asked < self.requests and self.dialogue.asked == self.dialogue.answered:
             self.unsaid = self.dialogue.ask()
-            self.piece = max(self.least, len(self.unsaid) // 100)
+            self.piece = max(self.least, len(self.unsaid) // 60)
             self.pause = self.seconds * min(1.0, self.piece / max(1, len(self.unsaid)))
         if not self.unsaid:
             return super().act()

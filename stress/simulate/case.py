@@ -86,7 +86,7 @@ def draw(seed: int, protocols: Sequence[str] = tuple(PROTOCOLS), served: Mapping
     kinds = random.sample(kinds_served, random.randint(1, len(kinds_served)))
     if random.random() < 0.5:
         kinds.append("honest")
-    count = min(CLIENTS_MOST, int(exp(random.uniform(0, log(CLIENTS_MOST * 1.5)) * random.random() ** 0.5)))
+    count = min(CLIENTS_MOST, int(exp(random.uniform(0, log(CLIENTS_MOST * 1.5)) * random.random() ** 0.75)))
     requests = max(1, min(REQUESTS_MOST // count, int(exp(random.uniform(0, 5)))))
     spread = random.choice((0.0, 0.001, 0.1, 10.0))
     crowd = tuple(_visitor(random, random.choice(kinds), requests, spread) for _ in range(count))
@@ -101,7 +101,7 @@ def draw(seed: int, protocols: Sequence[str] = tuple(PROTOCOLS), served: Mapping
         descriptors=random.choice((20_000, 20_000, 20_000, 4 + 3 * count, 4 + count)),
         grain_seconds=random.choice((0.0, 1e-4, 1e-3, 0.02)),
         drains_after=random.choice((None, None, None, random.random() * 20)),
-        freezes=random.choice((0.0, 0.0, 0.05)) if served[protocol].freezes else 0.0,
+        freezes=random.choice((0.0, 0.0, 0.0, 0.05)) if served[protocol].freezes else 0.0,
     )
 
 
