@@ -126,7 +126,7 @@ def serve(events: Events, rows: Mapping[int, Row], now: float, other: Callable[[
                     room = _send(row, want, room)
                 elif want is HALF_CLOSE or isinstance(want, Become):
                     machine = _change(row, want)
-                    limits, state = row.limits, row.state
+                    limits, state = row.limits, CLOSED if row.end_fed else row.state
                     room -= limits.step_bytes
                 else:
                     _rest(row, want)

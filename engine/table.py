@@ -81,6 +81,7 @@ class Table:
         self.draining = False
         self.totals = Totals()
         self.on_room: list[Callable[[], None]] = []  # called once when a full table has room again
+        self.prune_slack = PRUNE_SLACK
         self._observer = observer
         self._last_key = 0
 
@@ -173,7 +174,7 @@ class Table:
         if due < row.alarm:
             row.alarm = due
             self.timers.set(due, row.key)
-            if self.timers.entries > 2 * len(self.rows) + len(self.calls) + PRUNE_SLACK:
+            if self.timers.entries > 2 * len(self.rows) + len(self.calls) + self.prune_slack:
                 self._prune()
 
     def _prune(self) -> None:
@@ -250,13 +251,13 @@ class Table:
 
         A sixteenth more than must be, so that a crowd that stays at the limit is not sorted at every turn.
         """
-        excess = self.held + self.kept - self.held_bytes_max
+        excess = self.held + self.kept - self.held_bytes_max - sum(row.held for row, _, _ in self.doomed)
         if excess <= 0:
             return
         excess += self.held_bytes_max // EVICTION_SPARE
         worst = sorted(self.rows.values(), key=lambda row: row.held * (self.now - row.since + 1), reverse=True)
         for row in worst:
-            if excess <= 0:
+            if excess <= 0 or not row.held:
                 break
             if row.state != CLOSED:
                 excess -= row.held

@@ -856,3 +856,55 @@ def test_a_duplex_that_fails_is_its_own_rows_failure() -> None:
     assert rig.ended == {str(Cause.MACHINE_ERROR): 1}
     assert victim.reason is not None and "in duplex" in victim.reason.detail
     assert rig.kinds() == ["machine error"]
+
+
+@pytest.mark.parametrize("rest", [IDLE, READ], ids=str)
+@pytest.mark.parametrize("change", [HALF_CLOSE, "become"], ids=str)
+def test_an_end_is_fed_once_whatever_the_machine_does_then(change: Any, rest: Want) -> None:
+    """An idle row whose machine changed something on hearing the end, and was idle again, was fed it at every turn."""
+    ends: list[bytes] = []
+
+    class Changing(Acting):
+        def feed(self, data: bytes) -> None:
+            super().feed(data)
+            if not data:
+                ends.append(data)
+
+    def act(machine: Acting) -> Want:
+        if machine.over and machine.memory is None:
+            machine.memory = True
+            return Become(machine) if change == "become" else cast(Want, change)
+        return rest
+
+    rig = Rig(lambda row: Changing(row, act))
+    peer = rig.dial()
+    rig.run(0.1)
+    peer.half_close()
+    rig.run(0.5)
+    assert len(ends) == (2 if change == "become" else 1), "another machine is told as well"
+    assert rig.rows == []
+
+
+def test_who_holds_nothing_is_not_evicted_for_a_row_that_goes() -> None:
+    """What the doomed hold is freed at this turn's end: nobody else must go for it."""
+
+    class Hoarding(Acting):
+        def __init__(self, row: Row, act: Callable[[Acting], Want]) -> None:
+            super().__init__(row, act)
+            self.inbox = Inbox(row)
+
+        def feed(self, data: bytes) -> None:
+            self.inbox.feed(data)
+
+        def step(self) -> Want:
+            if len(self.inbox) > 1000:
+                self.row.close("enough")
+            return IDLE
+
+    rig = Rig(lambda row: Hoarding(row, echo), limits=Limits(held_bytes_max=1000))  # type: ignore[arg-type]
+    greedy, *others = rig.dials(5)
+    rig.run(0.1)
+    greedy.say(bytes(2000))
+    rig.run(0.1)
+    assert rig.ended == {str(Cause.CLOSED_BY_PROGRAM): 1}
+    assert len(rig.rows) == len(others) == 4
