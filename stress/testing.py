@@ -23,11 +23,11 @@ from ..engine.row import LINGERING
 from ..engine.simulation import Simulation
 from .clients.dialogue import Dialogue, Owed
 from .clients.kinds import KINDS, Place
+from .simulate.broken import BrokenError
 from .simulate.case import Case, Visitor, draw
 from .simulate.examine import FREEZING, Broken
 from .simulate.served import SERVER, Served, Service
 from .simulate.shrink import Shrinking, size_of
-from .simulate.watch import BrokenError
 from .simulate.world import Outcome, World
 
 __all__ = ["Case", "Faults", "Limits", "Owed", "Result", "Says", "SimulationFailure", "Visitor", "simulate"]

@@ -625,11 +625,11 @@ MUTATIONS = (
 
 
 @contextmanager
-def copied() -> Iterator[Path]:
+def copied(source: Path = ROOT) -> Iterator[Path]:
     """A folder with a copy of the source in it, as the package that it installs as."""
     with TemporaryDirectory(prefix="mutation") as folder:
         for part in PARTS:
-            shutil.copytree(ROOT / part, Path(folder, "partway", part), ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source / part, Path(folder, "partway", part), ignore=shutil.ignore_patterns("__pycache__"))
         yield Path(folder)
 
 
@@ -640,9 +640,11 @@ def mutated(source: str, mutation: Mutation) -> str:
     return source.replace(mutation.old, mutation.new) if mutation.old else source
 
 
-def hunt(mutation: Mutation, seeds: Iterable[int], most: int = 1, run_seconds: float = RUN_SECONDS) -> Hunt:
+def hunt(
+    mutation: Mutation, seeds: Iterable[int], most: int = 1, run_seconds: float = RUN_SECONDS, source: Path = ROOT
+) -> Hunt:
     """Put one mutation into a copy, and run the seeds against it until so many of them have found it."""
-    with copied() as folder:
+    with copied(source) as folder:
         path = folder / "partway" / mutation.file
         path.write_text(mutated(path.read_text(), mutation))
         child = subprocess.run(
@@ -689,8 +691,8 @@ def look(folder: Path, seeds: Iterable[int], most: int, run_seconds: float) -> H
 
 
 def _look_at(seed: int, run_seconds: float) -> Finding | None:
+    from partway.stress.simulate.broken import BrokenError
     from partway.stress.simulate.case import draw
-    from partway.stress.simulate.watch import BrokenError
     from partway.stress.simulate.world import run
 
     signal.setitimer(signal.ITIMER_PROF, run_seconds)
@@ -721,17 +723,19 @@ def row_of(mutation: Mutation, hunted: Hunt) -> str:
 
 def tell(mutations: Sequence[Mutation], seeds: int, jobs: int, say: Callable[[str], None]) -> bool:
     """Hunt all of these, and say the table. Returns True where each was found, and nothing in the sound engine."""
-    sound = hunt(SOUND, range(seeds), seeds)
-    broken = {one.seed for one in sound.found}  # what breaks by itself shows nothing of a mutation
-    for one in sound.found:
-        say(f"- the engine as it is breaks at seed {one.seed}, which is left out: {one.invariant}: {one.detail}\n")
-    say(f"The engine as it is: {seeds - len(broken)} of {seeds} seeds hold ({sound.seconds:.0f} s of CPU).\n")
-    say("| mutation | file | which bug | found by | within seeds | CPU s |")
-    say("|---|---|---|---|---:|---:|")
-    kept = [seed for seed in range(seeds) if seed not in broken]
     hunts = []
-    with ThreadPoolExecutor(jobs) as workers:
-        for mutation, hunted in zip(mutations, workers.map(lambda one: hunt(one, kept), mutations), strict=True):
+    with copied() as folder, ThreadPoolExecutor(jobs) as workers:  # one state of the tree for all, whoever edits it
+        source = folder / "partway"
+        sound = hunt(SOUND, range(seeds), seeds, source=source)
+        broken = {one.seed for one in sound.found}  # what breaks by itself shows nothing of a mutation
+        for one in sound.found:
+            say(f"- the engine as it is breaks at seed {one.seed}, which is left out: {one.invariant}: {one.detail}\n")
+        say(f"The engine as it is: {seeds - len(broken)} of {seeds} seeds hold ({sound.seconds:.0f} s of CPU).\n")
+        say("| mutation | file | which bug | found by | within seeds | CPU s |")
+        say("|---|---|---|---|---:|---:|")
+        kept = [seed for seed in range(seeds) if seed not in broken]
+        found = workers.map(lambda mutation: hunt(mutation, kept, source=source), mutations)
+        for mutation, hunted in zip(mutations, found, strict=True):
             say(row_of(mutation, hunted))
             hunts.append(hunted)
     within = sorted(hunted.found[0].seed + 1 for hunted in hunts if hunted.found)

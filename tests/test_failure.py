@@ -795,7 +795,7 @@ def test_whatever_follows_a_row_that_its_machine_has_closed(then: Any) -> None:
         return IDLE
 
     rig = Rig(Acts(act))
-    bad, good = rig.dials(2)
+    bad, _ = rig.dials(2)
     bad.say(b"x")
     rig.run(0.1)
     assert rig.ended == {str(Cause.CLOSED_BY_PROGRAM): 1}

@@ -109,9 +109,13 @@ def test_what_breaks_by_itself_is_left_out_and_is_a_failure(monkeypatch: pytest.
 def test_it_passes_where_the_engine_holds_and_all_are_found(
     monkeypatch: pytest.MonkeyPatch, sound: bool, found: bool, passes: bool
 ) -> None:
-    def hunted(mutation: Mutation, seeds: object, most: int = 1) -> Hunt:
+    sources = set()
+
+    def hunted(mutation: Mutation, seeds: object, most: int = 1, *, source: Path) -> Hunt:
+        sources.add(source)
         finds = not sound if mutation is SOUND else found
         return Hunt([Finding(3, "an invariant", "where")] if finds else [], 1.0)
 
     monkeypatch.setattr(mutations, "hunt", hunted)
     assert tell(MUTATIONS[:2], 5, 1, lambda line: None) is passes
+    assert len(sources) == 1 and not sources & {ROOT}, "all are of one state of the tree, whoever edits it meanwhile"

@@ -28,6 +28,7 @@ from partway.engine.table import Table
 from partway.protocols.command import main as partway
 from partway.protocols.echo import Echo
 from partway.stress.simulate import command, examine, many, shrink
+from partway.stress.simulate.broken import BrokenError
 from partway.stress.simulate.case import Case, Visitor, draw
 from partway.stress.simulate.command import INTERRUPTED, main
 from partway.stress.simulate.examine import AGAIN, FREEZING, MEMORY, Broken, Examined
@@ -35,7 +36,6 @@ from partway.stress.simulate.many import Share, Tally, run_seeds, tallies
 from partway.stress.simulate.replay import Recorder, Replay, about
 from partway.stress.simulate.report import EDGES, EXEMPT, WIDTH, edge_name, report, unmet
 from partway.stress.simulate.shrink import Shrinking
-from partway.stress.simulate.watch import BrokenError
 from partway.stress.simulate.world import World, run
 
 ECHO = ("--only", "echo")

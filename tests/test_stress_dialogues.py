@@ -16,10 +16,11 @@ from partway.stress.clients.dialogue import Dialogue, WrongError
 from partway.stress.clients.script import TEXT, Program, Script, words_of
 from partway.stress.clients.unheard import Unheard
 from partway.stress.simulate import scripted
+from partway.stress.simulate.broken import BrokenError
 from partway.stress.simulate.case import draw
+from partway.stress.simulate.edges import Edges
 from partway.stress.simulate.scripted import ContractError, Scripted, Stage
 from partway.stress.simulate.served import is_deliberate
-from partway.stress.simulate.watch import BrokenError, Edges
 from partway.stress.simulate.world import run
 
 SEEDS = 30

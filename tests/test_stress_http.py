@@ -29,10 +29,10 @@ from partway.stress.clients.http_answers import (
     refusal,
 )
 from partway.stress.simulate import http
+from partway.stress.simulate.broken import BrokenError
 from partway.stress.simulate.case import Case, Visitor, draw
 from partway.stress.simulate.examine import examine
 from partway.stress.simulate.served import SERVER
-from partway.stress.simulate.watch import BrokenError
 from partway.stress.simulate.world import run
 from watched import COUNTED, WatchedArray, watch
 

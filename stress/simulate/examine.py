@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import NamedTuple
 
 from ...engine import Row
+from .broken import BrokenError
 from .case import Case
-from .watch import BrokenError, Edges
+from .edges import Edges
 from .world import Outcome, run
 
 AGAIN = "a case that is run again comes to the same"

@@ -28,8 +28,9 @@ from ..clients.http import Browse, Converse, Resource, Site, Terms
 from ..clients.http_answers import Answers, digest_of
 from ..clients.kinds import KINDS, Place
 from .application import Application
+from .broken import BrokenError
+from .held import held_by
 from .served import SERVER, Served, Service
-from .watch import BrokenError, held_by
 
 CALENDAR = 2_500_000_000.0  # in 2049: every file is older than the youngest whose bytes are kept
 MODIFIED = 1_700_000_000  # in 2023

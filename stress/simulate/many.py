@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from .case import Case, draw
+from .edges import Edges
 from .examine import Broken, Examined, examine
-from .watch import Edges
 from .world import Outcome
 
 SEEDS_A_TASK = 10

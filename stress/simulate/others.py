@@ -20,10 +20,10 @@ from ..clients.dialogue import Dialogue
 from ..clients.kinds import KINDS, Place
 from ..clients.script import Script
 from ..clients.unheard import Unheard
+from .held import held_by
 from .scripted import Stage
 from .served import SERVER, Served, Service
 from .shout import Shout
-from .watch import held_by
 
 KINDS_STOCK = tuple(name for name in KINDS if name != "flood")
 

@@ -10,10 +10,9 @@ from ...engine.outside import Client
 from ...engine.simulation import Simulation
 from ..clients.dialogue import Dialogue
 from ..clients.kinds import KINDS, Place
-from .watch import held_by
+from .held import held_by
 
 SERVER = "server:7"
-STOCK_KINDS = tuple(name for name in KINDS if name != "flood")
 
 
 class DeliberateError(Exception):
@@ -55,7 +54,7 @@ class Served(NamedTuple):
     held_most: Callable[[Limits], int]
     """How many bytes may be buffered for one row at a turn's end, beside its output."""
 
-    kinds: tuple[str, ...] = STOCK_KINDS
+    kinds: tuple[str, ...] = tuple(KINDS)
     """The clients that come to it."""
 
     freezes: bool = True

@@ -5,35 +5,25 @@ looks at all rows, after as many events as twice the rows, so that a crowd of 20
 Time's own rules are exact all the same: rows don't change while the reactor sleeps.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-from ...engine import Inbox, Limits, Reactor, Reason, Row, Weight
-from ...engine import row as rows
+from ...engine import Cause, Limits, Reactor, Reason, Row
 from ...engine.machine import File
 from ...engine.memory import MemoryPoller, end_of
 from ...engine.outside import Client
-from ...engine.platform import Events, Where
-from ...engine.row import CLOSED, LINGERING, WORKING, deadline, interest
-from ...engine.schedule import Schedule
+from ...engine.platform import Channel, Events, Where
+from ...engine.row import CLOSED, IDLE, LINGERING, WORKING, deadline, interest
 from ...engine.simulation import Simulation
 from ...engine.timers import NEVER, TICKS
+from .broken import BrokenError
+from .turns import WatchedQueue
+from .visits import Visits
 
 TICK_SECONDS = 1 / TICKS + 1e-6  # a deadline is met at the end of its tick
 SLEPT_SECONDS = 0.01  # a sleep that is long enough to ask whether it was too long
+WORDLESS = (Cause.PEER_LOST, Cause.CLOSED_BY_PROGRAM, Cause.NOT_CONNECTED)  # ends without a reset that are in order
 EVENTS_A_ROW = 2  # between two looks at all rows
 IDLE_VISITS_MOST = 3  # in a row, that move nothing; a fault's are not counted
-DEPTH_MOST = 6
-
-
-class BrokenError(Exception):
-    """An invariant does not hold: which, and where."""
-
-    def __init__(self, invariant: str, detail: str) -> None:
-        super().__init__(f"{invariant}: {detail}")
-        self.invariant = invariant
-        self.detail = detail
 
 
 class Watch:
@@ -50,7 +40,7 @@ class Watch:
         self.reasons: dict[Where, Reason] = {}  # why rows have ended, by their peer
         self._freed: set[int] = set()
         self._idle_visits: dict[int, tuple[tuple[int, ...], int]] = {}
-        self._queued_at: dict[int, int] = {}
+        self._draining = 0  # the turn in which a drain was first seen
         self._overdue: dict[int, tuple[float, int]] = {}  # deadlines that were seen to be past, and in which turn
         self._events = 0  # since the last look at all rows
         self._events_awake = 0  # since the last look at a sleep
@@ -63,25 +53,13 @@ class Watch:
         self.table = table = reactor.table
         free = table._free
 
-        def watched(row: Row, channel: object, reset: bool) -> None:
-            self._check_end(row)
-            free(row, channel, reset)  # type: ignore[arg-type]
+        def watched(row: Row, channel: Channel, reset: bool) -> None:
+            self._check_end(row, channel, reset)
+            free(row, channel, reset)
 
         table._free = watched  # type: ignore[method-assign]
-        self._queue = table.queue
-        push, pop = self._queue.push, self._queue.pop
-
-        def pushed(row: Row, work: int) -> None:
-            push(row, work)
-            self._queued_at[row.key] = table.totals.turns
-
-        def popped() -> Row:
-            row = pop()
-            self._check_wait(row.key)
-            del self._queued_at[row.key]
-            return row
-
-        table.queue = _Queue(table.queue, pushed, popped)
+        self.visits = Visits(table)
+        table.queue = self.queue = WatchedQueue(table.queue, table, self.visits)
 
     def entered(self, client: Client) -> None:
         """A client has come."""
@@ -110,8 +88,9 @@ class Watch:
             row = by_descriptor.get(descriptor)
             if row is None or (row.state == LINGERING and len(end_of(row.channel).arrived)):
                 continue  # what a row throws away on its way out is read, and nobody counts it
-            if row.queued:  # under `shortest` ready rows wait in the queue, and are named again until their turn
-                continue
+            self.visits.begins(row, mask)
+            if row.queued and row.state != WORKING:
+                continue  # under `shortest` ready rows wait in the queue, and are named again until their turn
             done = (row.key, mask, row.received, row.sent, row.state, row.requests)
             last = visits.get(descriptor)
             if last is None or last[0] != done:
@@ -144,6 +123,8 @@ class Watch:
             raise BrokenError("a table over its limit", f"{len(table.rows)} rows of {table.rows_max}")
         if table.held + table.kept > table.held_bytes_max:
             raise BrokenError("a table over its limit", f"{table.held} bytes of {table.held_bytes_max}")
+        self.visits.end(self.queue.served)
+        self.queue.turn_ends()
         if self._events >= EVENTS_A_ROW * len(table.rows):
             self.scan()
         self._turn_before = table.now
@@ -153,6 +134,9 @@ class Watch:
         table = self.table
         self._events = 0
         held = 0
+        for due, _ in table.calls.values():
+            if due < self._turn_before - TICK_SECONDS and table.limits.expiries_a_turn > table.timers.entries:
+                raise BrokenError("a call that was forgotten", f"it was due {table.now - due:.6f} s ago")
         for row in table.rows.values():
             held += row.held
             self._check_row(row)
@@ -160,8 +144,6 @@ class Watch:
             raise BrokenError("sums over rows", f"rows hold {held} bytes, the table counts {table.held}")
         if len(table.by_descriptor) != len(table.rows):
             raise BrokenError("sums over rows", f"{len(table.rows)} rows on {len(table.by_descriptor)} descriptors")
-        if len(self._queued_at) != len(self._queue):
-            raise BrokenError("the run queue", f"{len(self._queued_at)} rows were queued, {len(self._queue)} are")
 
     def _check_row(self, row: Row) -> None:
         table = self.table
@@ -175,12 +157,25 @@ class Watch:
             self._check_overdue(row, due)
         if due < row.alarm and due != NEVER and not row.queued:  # who is in the queue is armed when it rests
             raise BrokenError("a deadline without an alarm", f"{row} is due at {due}, its alarm rings at {row.alarm}")
-        if row.queued != (row.key in self._queued_at) or (row.state == WORKING and not row.queued):
+        if row.queued != (row.key in self.queue) or (row.state == WORKING and not row.queued):
             raise BrokenError("a lost wake-up", f"{row} has work in hand and is not in the queue")
         if row.queued:
-            self._check_wait(row.key)
+            self.queue.check_wait(row.key)
+        if due == NEVER and not row.queued:
+            raise BrokenError("a row without a deadline", str(row))
+        if row.state == IDLE and not row.queued and self._drained():
+            raise BrokenError("a drain forgets a row", str(row))
         self._check_interest(row)
         self._check_bytes(row)
+
+    def _drained(self) -> bool:
+        """Tell whether a drain has been going on for so long that no row may be idle."""
+        table = self.table
+        if not table.draining:
+            return False
+        self._draining = self._draining or table.totals.turns
+        bites = (len(table.rows) + table.timers.entries) // table.limits.expiries_a_turn
+        return table.totals.turns > self._draining + 3 + 2 * bites
 
     def _check_overdue(self, row: Row, due: float) -> None:
         """A wait that ends may bring back a deadline long past: it has the next turn, and no more."""
@@ -219,25 +214,21 @@ class Watch:
             where = f"{row.sent} bytes were sent, {client.received} received, {far.held} are on their way"
             raise BrokenError("bytes out", f"{row}: {where}")
 
-    # The queue.
-
-    def _check_wait(self, key: int) -> None:
-        """A row in the queue has its turn when all others have had theirs, at the latest."""
-        waited = self.table.totals.turns - self._queued_at[key]
-        limits = self.table.limits
-        visit = limits.quantum_bytes + limits.receive_bytes + 2 * limits.request_bytes
-        turns_a_round = 2 + len(self.table.rows) * visit / limits.turn_bytes
-        if waited > 20 * turns_a_round:  # `shortest` lets a row wait for 16 times what all newcomers get
-            raise BrokenError("a row starved", f"row {key} has waited for {waited} turns")
-
     # The end.
 
-    def _check_end(self, row: Row) -> None:
+    def _check_end(self, row: Row, channel: Channel, reset: bool) -> None:
         """Each row ends once, with a reason, and its bytes are conserved to the last."""
         if row.key in self._freed:
             raise BrokenError("a row that ended twice", str(row))
         if row.reason is None:
             raise BrokenError("a row that ended without a reason", str(row))
+        cause, end = row.reason.cause, end_of(channel)
+        if cause is Cause.DONE and not (row.end_fed or end.end_arrived or end.error):
+            raise BrokenError("a row that did not linger", str(row))
+        if row.output is not None and not reset and cause not in WORDLESS:
+            raise BrokenError("half an answer that looks whole", f"{row}: {row.reason}")
+        if cause is Cause.EVICTED and not row.held:
+            raise BrokenError("a row evicted that held nothing", str(row))
         self._freed.add(row.key)
         self.reasons[row.peer] = row.reason
         self._idle_visits.pop(row.descriptor, None)
@@ -289,92 +280,5 @@ class WatchedPoller(MemoryPoller):
         return len(self._interest)
 
 
-class _Queue:
-    """A run queue that tells who comes and goes."""
-
-    def __init__(self, queue: Schedule, push: Callable[[Row, int], None], pop: Callable[[], Row]) -> None:
-        self.inline = queue.inline
-        self._push = push
-        self._pop = pop
-        self._count = 0
-
-    def push(self, row: Row, work: int) -> None:
-        """Add a row."""
-        self._count += 1
-        self._push(row, work)
-
-    def pop(self) -> Row:
-        """Take out the row that goes next."""
-        row = self._pop()
-        self._count -= 1
-        return row
-
-    def __len__(self) -> int:
-        return self._count
-
-
-def held_by(machine: object, depth: int = 0) -> int:
-    """Return how many bytes a machine's buffers hold, wherever in it they are."""
-    kind = type(machine)
-    parts = _PARTS.get(kind)
-    if parts is None:
-        parts = _PARTS[kind] = _parts_of(kind)
-    if parts is NOTHING or depth > DEPTH_MOST:
-        return 0
-    if kind is Inbox:
-        return len(machine)  # type: ignore[arg-type]
-    if kind is Weight:
-        return machine.count  # type: ignore[attr-defined, no-any-return]
-    held = 0
-    for name in parts:
-        held += held_by(getattr(machine, name, None), depth + 1)
-    for part in getattr(machine, "__dict__", NOTHING).values():
-        held += held_by(part, depth + 1)
-    return held
-
-
-NOTHING: dict[str, None] = {}
-_PARTS: dict[type, dict[str, None]] = {}  # the slots of each kind of machine; NOTHING for what is none
-
-
-def _parts_of(kind: type) -> dict[str, None]:
-    """Return the names of a kind's slots, for what belongs to a machine and can hold bytes."""
-    if not kind.__module__.startswith("partway.") or issubclass(kind, (Row, Reactor, Limits, Reason)):
-        return NOTHING
-    return {name: None for base in kind.__mro__ for name in base.__dict__.get("__slots__", ())}
-
-
 def _size(output: object) -> int:
     return sum(map(len, output)) if isinstance(output, list) else len(output)  # type: ignore[arg-type]
-
-
-class Edges:
-    """How often each (state, event) pair was met. A table that counts stands in for the engine's own."""
-
-    def __init__(self) -> None:
-        self.met: Counter[tuple[int, int]] = Counter()
-
-    @contextmanager
-    def counted(self) -> Iterator["Edges"]:
-        """Count, as long as this lasts."""
-        plain = rows._NEXT
-        rows._NEXT = tuple(_Counting(self.met, state, events) for state, events in enumerate(plain))  # type: ignore[misc]
-        try:
-            yield self
-        finally:
-            rows._NEXT = plain  # type: ignore[misc]
-
-
-class _Counting(tuple):  # type: ignore[type-arg]
-    """One state's row of the table, which counts."""
-
-    def __new__(cls, met: Counter[tuple[int, int]], state: int, events: tuple[int, ...]) -> "_Counting":
-        found = super().__new__(cls, events)
-        found.met = met  # type: ignore[attr-defined]
-        found.state = state  # type: ignore[attr-defined]
-        return found
-
-    def __getitem__(self, event: int) -> int:  # type: ignore[override]
-        self.met[self.state, event] += 1  # type: ignore[attr-defined]
-        found: int = super().__getitem__(event)
-        return found
