@@ -131,7 +131,9 @@ def _limits(random: Random, count: int) -> dict[str, Any]:
         "expiries_a_turn": (1, 10),
         "turn_bytes": (3000, 20_000),
         "receive_bytes": (448, 1000, 65536),
-        "quantum_bytes": (5000, 20_000),
+        "quantum_bytes": (5000, 20_000, 60_000),
+        "step_bytes": (50, 500),
+        "request_bytes": (500, 4000),
         "idle_seconds": (1, 5),
         "request_seconds": (2, 5),
         "stall_seconds": (3,),
@@ -141,5 +143,5 @@ def _limits(random: Random, count: int) -> dict[str, Any]:
         "held_bytes_max": (50_000, 1 << 20),
         "rows_per_peer_max": (max(1, count // 3),),
     }
-    names = random.sample(list(drawn), random.randint(1, 6))
+    names = random.sample(list(drawn), random.randint(1, 8))
     return {name: random.choice(drawn[name]) for name in names}

@@ -10,7 +10,7 @@ from ...engine.machine import Machine
 from ...engine.platform import BROKEN, HUNG_UP, PEER_ENDED
 from ...engine.row import IDLE, LINGERING, OPENING, READING, WAITING, WORKING, deadline
 from ...engine.table import Table
-from ...engine.timers import NEVER
+from ...engine.timers import NEVER, Timers
 from .broken import BrokenError
 
 WORDS_BYTES = 4096  # of the engine's last word besides
@@ -22,11 +22,26 @@ Before = tuple[Row, Machine, int, int, float, float, float, int, int, int, int, 
 requests_then, sent, quantum; what the poller has told of it; and whether it stood in the queue, or came from it."""
 
 
+class WatchedTimers(Timers):
+    """Timers that know who has rung in this turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rang: set[int] = set()
+
+    def ring(self, now: float, most: int) -> list[int]:
+        """Take out the keys whose tick has come."""
+        ringing = super().ring(now, most)
+        self.rang.update(ringing)
+        return ringing
+
+
 class Visits:
     """The rows of one turn. Plain tuples, for this is done for every event of every run."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
+        self.alarms = table.timers = WatchedTimers()
         self._before: dict[int, Before] = {}
 
     def begins(self, row: Row, mask: int = 0) -> None:
@@ -58,7 +73,8 @@ class Visits:
             )
             ended, moved = row.requests - requests, row.sent - sent
             if ended > 1 or moved > quantum:
-                _check_budget(row, ended, moved, max(quantum, row.limits.quantum_bytes), bool(mask) + served(row) + 1)
+                visits = bool(mask) + served(row) + (row.key in self.alarms.rang)
+                _check_budget(row, ended, moved, max(quantum, row.limits.quantum_bytes), visits)
             if ended or moved:
                 if row.state == IDLE and row.active_at != now and row.machine is machine:
                     raise BrokenError("an idle clock that stands", f"{row} has answered at {now}: {row.active_at}")
@@ -74,14 +90,15 @@ class Visits:
             if waits and mask & ENDED and not mask & BROKEN:
                 raise BrokenError("a lost wake-up", f"{row} was not told of its peer's end")
         self._before.clear()
+        self.alarms.rang.clear()
 
 
 def _check_budget(row: Row, ended: int, moved: int, quantum: int, visits: int) -> None:
     """A visit sends no more than a quantum, and answers as many requests as one is worth.
 
-    A row is visited when it is named by the poller, when it comes from the queue, and perhaps when its time has come.
+    A row is visited when it is named by the poller, when it comes from the queue, and when its alarm has rung.
     """
-    if moved > visits * quantum + WORDS_BYTES:
+    if moved > visits * quantum + (WORDS_BYTES if row.state >= LINGERING else 0):
         raise BrokenError("a row over its quantum", f"{row} has sent {moved} bytes in a turn")
     if ended > visits * (quantum // row.limits.request_bytes + 1):
         raise BrokenError("a row over its quantum", f"{row} ended {ended} requests in a turn")
