@@ -74,6 +74,14 @@ def test_example_runs(program: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_what_the_flawed_machine_is_told() -> None:
+    """What the README shows is what its example prints, on every Python."""
+    (program,) = (block for block in BLOCKS if "SimulationFailure" in block)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    shown = "\n".join("    " + line if line else "" for line in done.stdout.rstrip().splitlines())
+    assert "```\n\n" + shown + "\n\n" in README.read_text()
+
+
 def test_two_commands_and_no_more() -> None:
     commands = re.findall(r"```sh\n(.*?)```", README.read_text(), re.DOTALL)
     assert len(commands) == 2
