@@ -69,11 +69,10 @@ class Owed:
 
     def hear(self, data: bytes) -> None:
         """Compare."""
-        size = len(data)
-        if self.owed[:size] != data:
+        if not self.owed.startswith(data):
             raise WrongError(f"owed {bytes(self.owed[:SHOWN])!r}, heard {bytes(data[:SHOWN])!r}")
-        del self.owed[:size]
-        self.heard += size
+        del self.owed[: len(data)]
+        self.heard += len(data)
         while self.ends and self.ends[0] <= self.heard:
             del self.ends[0]
             self.answered += 1

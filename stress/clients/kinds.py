@@ -59,7 +59,8 @@ class Kind:
 
     def step(self) -> Want:
         """Listen, and then say what this kind says."""
-        self.hear()
+        if self.unheard:
+            self.hear()
         if self.counted < self.dialogue.answered:
             self.counted += 1
             return NEXT

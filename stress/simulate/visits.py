@@ -13,13 +13,14 @@ from ...engine.table import Table
 from ...engine.timers import NEVER, Timers
 from .broken import BrokenError
 
+IDLE_VISITS_MOST = 3  # of one row, one after another, that come to nothing
 WORDS_BYTES = 4096  # of the engine's last word besides
 ENDED = PEER_ENDED | HUNG_UP
 CLOCKED = (OPENING, IDLE, READING, LINGERING)  # states whose deadline only moves with an answer or a request
 
-Before = tuple[Row, Machine, int, int, float, float, float, int, int, int, int, int, bool]
+Before = tuple[Row, Machine, int, int, float, float, float, int, int, int, int, int, int, bool]
 """A row, and as they were when its turn began: machine, state, phase, since, paused_at, deadline, requests,
-requests_then, sent, quantum; what the poller has told of it; and whether it stood in the queue, or came from it."""
+requests_then, sent, received, quantum; what the poller has told of it; whether it stood in the queue or came from it."""
 
 
 class WatchedTimers(Timers):
@@ -39,8 +40,10 @@ class WatchedTimers(Timers):
 class Visits:
     """The rows of one turn. Plain tuples, for this is done for every event of every run."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, may_fail: bool) -> None:
         self.table = table
+        self.may_fail = may_fail  # somebody may be called ready, and then have nothing to do
+        self._idle: dict[int, int] = {}  # by key: turns one after another in which a visit came to nothing
         self.alarms = table.timers = WatchedTimers()
         self._before: dict[int, Before] = {}
 
@@ -59,6 +62,7 @@ class Visits:
                 row.requests,
                 row.requests_then,
                 row.sent,
+                row.received,
                 row.limits.quantum_bytes,
                 mask,
                 row.queued or not mask,
@@ -68,18 +72,34 @@ class Visits:
         """Look at all of them when the turn has ended; `served` tells how often one came from the queue in it."""
         now = self.table.now
         for before in self._before.values():
-            row, machine, state, phase, since, paused_at, due, requests, requests_then, sent, quantum, mask, queued = (
-                before
-            )
+            (
+                row,
+                machine,
+                state,
+                phase,
+                since,
+                paused_at,
+                due,
+                requests,
+                requests_then,
+                sent,
+                received,
+                quantum,
+                mask,
+                queued,
+            ) = before
             ended, moved = row.requests - requests, row.sent - sent
             if ended > 1 or moved > quantum:
                 visits = bool(mask) + served(row) + (row.key in self.alarms.rang)
                 _check_budget(row, ended, moved, max(quantum, row.limits.quantum_bytes), visits)
             if ended or moved:
+                self._idle.pop(row.key, None)
                 if row.state == IDLE and row.active_at != now and row.machine is machine:
                     raise BrokenError("an idle clock that stands", f"{row} has answered at {now}: {row.active_at}")
             elif row.state == state and state in CLOCKED and due > now and not queued:
                 _check_clock(row, machine, phase, due)
+            if not (ended or moved or self.may_fail) and mask and row.state == state and not row.queued:
+                self._check_cause(row, received)
             if paused_at != NEVER and row.phase == row.state == phase and row.paused_at == NEVER and not row.queued:
                 same = row.machine is machine and row.requests == requests == requests_then
                 if same and abs(row.since - (since + now - paused_at)) > 1e-9:
@@ -91,6 +111,15 @@ class Visits:
                 raise BrokenError("a lost wake-up", f"{row} was not told of its peer's end")
         self._before.clear()
         self.alarms.rang.clear()
+
+    def _check_cause(self, row: Row, received: int) -> None:
+        """Who is called ready has something to do: bytes, an end, or a state to leave."""
+        if row.received != received:
+            self._idle.pop(row.key, None)
+            return
+        self._idle[row.key] = idle = self._idle.get(row.key, 0) + 1
+        if idle > IDLE_VISITS_MOST:
+            raise BrokenError("a wake-up without a cause", f"{row} is called ready again and again")
 
 
 def _check_budget(row: Row, ended: int, moved: int, quantum: int, visits: int) -> None:

@@ -23,7 +23,6 @@ TICK_SECONDS = 1 / TICKS + 1e-6  # a deadline is met at the end of its tick
 SLEPT_SECONDS = 0.01  # a sleep that is long enough to ask whether it was too long
 WORDLESS = (Cause.PEER_LOST, Cause.CLOSED_BY_PROGRAM, Cause.NOT_CONNECTED)  # ends without a reset that are in order
 EVENTS_A_ROW = 2  # between two looks at all rows
-IDLE_VISITS_MOST = 3  # in a row, that move nothing; a fault's are not counted
 
 
 class Watch:
@@ -39,7 +38,6 @@ class Watch:
         self.clients: dict[Where, Client] = {}
         self.reasons: dict[Where, Reason] = {}  # why rows have ended, by their peer
         self._freed: set[int] = set()
-        self._idle_visits: dict[int, tuple[tuple[int, ...], int]] = {}
         self._draining = 0  # the turn in which a drain was first seen
         self._overdue: dict[int, tuple[float, int]] = {}  # deadlines that were seen to be past, and in which turn
         self._events = 0  # since the last look at all rows
@@ -58,7 +56,8 @@ class Watch:
             free(row, channel, reset)
 
         table._free = watched  # type: ignore[method-assign]
-        self.visits = Visits(table)
+        faults = self.simulation.faults
+        self.visits = Visits(table, may_fail=bool(faults.not_ready or faults.interrupted or faults.spurious))
         table.queue = self.queue = WatchedQueue(table.queue, table, self.visits)
 
     def entered(self, client: Client) -> None:
@@ -82,29 +81,12 @@ class Watch:
             if not disturbed and not (self.table.queue or self.table.doomed or self.table.timers.due(now)):
                 raise BrokenError("a wake-up without a cause", f"a poll of {seconds} s ended with nothing to do")
             return
-        by_descriptor = self.table.by_descriptor
-        visits = self._idle_visits
+        by_descriptor, begins = self.table.by_descriptor, self.visits.begins
         for descriptor, mask in pairs:
             row = by_descriptor.get(descriptor)
             if row is None or (row.state == LINGERING and len(end_of(row.channel).arrived)):
                 continue  # what a row throws away on its way out is read, and nobody counts it
-            self.visits.begins(row, mask)
-            if row.queued and row.state != WORKING:
-                continue  # under `shortest` ready rows wait in the queue, and are named again until their turn
-            done = (row.key, mask, row.received, row.sent, row.state, row.requests)
-            last = visits.get(descriptor)
-            if last is None or last[0] != done:
-                visits[descriptor] = (done, 0)
-            elif disturbed or self._may_fail():
-                continue
-            elif last[1] >= IDLE_VISITS_MOST:
-                raise BrokenError("a wake-up without a cause", f"{row} is called ready again and again: {mask:#x}")
-            else:
-                visits[descriptor] = (done, last[1] + 1)
-
-    def _may_fail(self) -> bool:
-        faults = self.simulation.faults
-        return bool(faults.not_ready or faults.interrupted or faults.spurious)
+            begins(row, mask)
 
     def _check_sleep(self, before: float, now: float) -> None:
         """Nobody's deadline passed while the reactor slept."""
@@ -231,7 +213,6 @@ class Watch:
             raise BrokenError("a row evicted that held nothing", str(row))
         self._freed.add(row.key)
         self.reasons[row.peer] = row.reason
-        self._idle_visits.pop(row.descriptor, None)
 
     def end(self) -> None:
         """Check that nothing is left, once the reactor is closed."""
