@@ -20,7 +20,8 @@ CLOCKED = (OPENING, IDLE, READING, LINGERING)  # states whose deadline only move
 
 Before = tuple[Row, Machine, int, int, float, float, float, int, int, int, int, int, int, bool]
 """A row, and as they were when its turn began: machine, state, phase, since, paused_at, deadline, requests,
-requests_then, sent, received, quantum; what the poller has told of it; whether it stood in the queue or came from it."""
+requests_then, sent, received, quantum; what the poller has told of it; whether it stood in the queue or came from it.
+"""
 
 
 class WatchedTimers(Timers):
