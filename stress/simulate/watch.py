@@ -156,8 +156,10 @@ class Watch:
         if not table.draining:
             return False
         self._draining = self._draining or table.totals.turns
-        bites = (len(table.rows) + table.timers.entries) // table.limits.expiries_a_turn
-        return table.totals.turns > self._draining + 3 + 2 * bites
+        bite = table.limits.expiries_a_turn
+        bites = 1 + len(table.rows) // bite
+        turns_a_bite = 2 + table.timers.entries // bite  # after a jump of the clock all that is overdue rings before it
+        return table.totals.turns > self._draining + 3 + bites * turns_a_bite
 
     def _check_overdue(self, row: Row, due: float) -> None:
         """A wait that ends may bring back a deadline long past: it has the next turn, and no more."""
