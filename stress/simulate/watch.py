@@ -22,6 +22,7 @@ from .visits import Visits
 TICK_SECONDS = 1 / TICKS + 1e-6  # a deadline is met at the end of its tick
 SLEPT_SECONDS = 0.01  # a sleep that is long enough to ask whether it was too long
 WORDLESS = (Cause.PEER_LOST, Cause.CLOSED_BY_PROGRAM, Cause.NOT_CONNECTED)  # ends without a reset that are in order
+DRAIN_SECONDS = 0.02  # in which a bite of a drain is taken
 EVENTS_A_ROW = 2  # between two looks at all rows
 
 
@@ -38,7 +39,7 @@ class Watch:
         self.clients: dict[Where, Client] = {}
         self.reasons: dict[Where, Reason] = {}  # why rows have ended, by their peer
         self._freed: set[int] = set()
-        self._draining = 0  # the turn in which a drain was first seen
+        self._draining: tuple[int, float] | None = None  # the turn in which a drain was first seen, and when
         self._overdue: dict[int, tuple[float, int]] = {}  # deadlines that were seen to be past, and in which turn
         self._events = 0  # since the last look at all rows
         self._events_awake = 0  # since the last look at a sleep
@@ -151,15 +152,18 @@ class Watch:
         self._check_bytes(row)
 
     def _drained(self) -> bool:
-        """Tell whether a drain has been going on for so long that no row may be idle."""
-        table = self.table
-        if not table.draining:
+        """Tell whether a drain has been going on for so long that no row may be idle.
+
+        It goes in bites, each an alarm of its own: so it takes turns, and time. Where the clock jumps, nobody can tell.
+        """
+        table, faults = self.table, self.simulation.faults
+        if not table.draining or faults.clock_jump or faults.slow_disk:
             return False
-        self._draining = self._draining or table.totals.turns
+        self._draining = self._draining or (table.totals.turns, table.now)
         bite = table.limits.expiries_a_turn
         bites = 1 + len(table.rows) // bite
-        turns_a_bite = 2 + table.timers.entries // bite  # after a jump of the clock all that is overdue rings before it
-        return table.totals.turns > self._draining + 3 + bites * turns_a_bite
+        turns, seconds = table.totals.turns - self._draining[0], table.now - self._draining[1]
+        return turns > 3 + bites * (2 + table.timers.entries // bite) and seconds > DRAIN_SECONDS * bites
 
     def _check_overdue(self, row: Row, due: float) -> None:
         """A wait that ends may bring back a deadline long past: it has the next turn, and no more."""
