@@ -78,7 +78,13 @@ def call_often(table: Table) -> object:
         (copy_in_c, "peak bytes"),
         (greatest_in_c, "look-ups in rows"),
         (compute, "peak bytes"),
-        (count_up, "instructions"),
+        pytest.param(
+            count_up,
+            "instructions",
+            marks=pytest.mark.skipif(
+                sys.version_info >= (3, 13), reason="3.13 does not trace each opcode of a bare loop"
+            ),
+        ),
         (call_often, "allocations, one row"),
     ],
 )
