@@ -4,7 +4,7 @@ Memory is bounded by reading no more than `relay_bytes` ahead of the slower side
 ends its side still gets its answer. A side that is lost resets the other, for an orderly end would be a lie.
 
 To the engine a tunnel is one long request, so that a drain waits for it: its halves say `READ`, and `NEXT` whenever
-something has moved, in either direction.
+something has moved, in either direction. While a half sends, its own patience with the peer is the tunnel's.
 """
 
 from dataclasses import replace
@@ -21,8 +21,10 @@ from ..engine import (
     Inbox,
     Limits,
     Reactor,
+    Read,
     Reason,
     Row,
+    Wait,
     Want,
 )
 
@@ -52,7 +54,7 @@ class Forward:
 class Half:
     """One row of a tunnel: what has come in here and is to go out there."""
 
-    __slots__ = ("half_closed", "inbox", "moved", "partner", "peer_ended", "row")
+    __slots__ = ("half_closed", "inbox", "moved", "partner", "peer_ended", "row", "sending")
 
     def __init__(self, row: Row, partner: "Half | None" = None) -> None:
         self.row = row
@@ -62,6 +64,7 @@ class Half:
         self.peer_ended = False
         self.half_closed = False
         self.moved = False  # something has come in or gone out since the last `NEXT`
+        self.sending = False  # what the partner received is leaving here, and has not all left
         if partner is not None:
             partner.partner = self
 
@@ -85,21 +88,31 @@ class Half:
         partner = self.partner
         if partner is None:
             return ABORT
+        if self.sending:  # the last piece has left
+            self.sending = False
+            self.moved = partner.moved = True  # the partner sees it in time: it rests for half a period
         data = partner.inbox.take()
         if data:
-            self.moved = True
+            self.sending = True
             partner.row.wake()  # it may have been waiting for room
             return data
-        if self.moved:
+        if self.moved or (partner.sending and self.row.active_at < self.row.now):
             self.moved = False
             return NEXT
         if partner.peer_ended and not self.half_closed:
             self.half_closed = True
             partner.row.wake()
             return HALF_CLOSE
-        if not self.peer_ended:
-            return READ if self.duplex else PARK
-        return CLOSE if self.half_closed and not len(self.inbox) else PARK
+        return self._rest(partner)
+
+    def _rest(self, partner: "Half") -> Want:
+        """Say what to wait for, with nothing to send: while the partner sends, for no longer than half a period."""
+        period = self.row.limits.idle_seconds / 2
+        if not self.peer_ended and self.duplex:
+            return Read(period) if partner.sending else READ
+        if self.half_closed and self.peer_ended and not len(self.inbox):
+            return CLOSE
+        return Wait(period) if partner.sending else PARK
 
     def ended(self, reason: Reason) -> None:
         """Take the other half along, unless all was said in both directions."""

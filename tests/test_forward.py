@@ -4,6 +4,7 @@ The target here is not the engine's: the test moves it by hand, as it moves the 
 deaf, silent or gone at any byte. After each turn all bytes held are compared with what a tunnel may hold.
 """
 
+from dataclasses import replace
 from random import Random
 from typing import Any, cast
 
@@ -451,6 +452,33 @@ def test_a_side_that_never_reads_is_reset_in_the_end() -> None:
     tunnel.pass_time(1)
     assert tunnel.client.reset and tunnel.target.reset
     assert tunnel.ended[str(Cause.ANSWER_TOO_SLOW)] == 1
+
+
+@pytest.mark.parametrize("reader", ["client", "target"])
+@pytest.mark.parametrize("relay_bytes", [4000, 400_000])  # the speaker's half parks, or reads on
+@pytest.mark.parametrize("half_closed", [False, True])
+def test_a_slow_reader_gets_all_of_what_was_taken_at_once(reader: str, relay_bytes: int, half_closed: bool) -> None:
+    """Nothing more comes in, but something goes out: the half that only reads has as much time as its partner needs."""
+    limits = replace(PATIENT, relay_bytes=relay_bytes, waiting_seconds=30)
+    tunnel = Tunnel(limits=limits, capacity_bytes=2000)
+    slow, speaker = (tunnel.client, tunnel.target) if reader == "client" else (tunnel.target, tunnel.client)
+    slow.reading = False
+    said = noise(32_500)
+    cast(Any, speaker).say(said)
+    if half_closed:
+        cast(Any, speaker).half_close()
+    slow.most = 500
+    for _ in range(len(said) // 500):
+        slow.reading = True
+        tunnel.turn(0)
+        slow.reading = False
+        tunnel.pass_time(1)
+    slow.most, slow.reading = 1 << 30, True
+    tunnel.pass_time(PATIENT.idle_seconds - 6)
+    assert slow.got == said and not slow.reset
+    assert half_closed or not slow.over  # the last bytes left for the kernel's buffer less than a period ago
+    tunnel.pass_time(7)
+    assert slow.over and speaker.over  # and then the tunnel is idle
 
 
 def test_a_drain_waits_for_what_is_under_way() -> None:
