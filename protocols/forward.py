@@ -116,6 +116,7 @@ class Half:
 
     def ended(self, reason: Reason) -> None:
         """Take the other half along, unless all was said in both directions."""
+        self.sending = False
         if reason.cause is not Cause.DONE and self.partner is not None:
             self.partner.row.close(f"other half: {reason}", reset=True)
 
