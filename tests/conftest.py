@@ -49,3 +49,4 @@ def nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     assert process.num_fds() <= descriptors, f"{process.num_fds() - descriptors} descriptors leaked"
     assert threading.active_count() == threads, "a thread leaked"
     assert children_of(process) == children, "a child leaked"
+    gc.freeze()  # reports pile up: thousands of tests later, looking at all of them would cost more than a test
