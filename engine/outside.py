@@ -38,6 +38,8 @@ from .platform import Where
 if TYPE_CHECKING:
     from .simulation import Simulation
 
+_OUTPUT = (bytes, bytearray, memoryview, tuple)
+
 Factory = Callable[["Client"], Machine]
 """Makes a client's machine."""
 
@@ -289,24 +291,28 @@ class Client:
             self._lost(error)
             return False
         self.sent += sent
-        self._output = memoryview(output)[sent:] if sent < len(output) else None
-        return self._output is None
+        if sent == len(output):
+            self._output = None
+            return True
+        self._output = memoryview(output)[sent:]
+        return False
 
     def _move(self) -> None:
         """Step the machine until it rests. Nothing that it raises gets any further."""
         self._moving = True
+        end = self._end
         try:
             while self.reason is None:
                 want = self.machine.step()
                 if want is READ and not self._end_fed:
                     self._alarm += 1
                     self._reads = True
-                    if not self._receive():
+                    if not (end.arrived or end.end_arrived or end.error) or not self._receive():
                         break
                 elif want is NEXT:
                     self.requests += 1
-                elif isinstance(want, (bytes, bytearray, memoryview, tuple)):
-                    output = b"".join(want) if isinstance(want, tuple) else flat(want)
+                elif isinstance(want, _OUTPUT):
+                    output = want if type(want) is bytes else b"".join(want) if isinstance(want, tuple) else flat(want)
                     if output and not self._push(output):
                         break
                 elif not self._goes_on(want) and not (self._reads and self._receive()):

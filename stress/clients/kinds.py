@@ -61,26 +61,26 @@ class Kind:
         """Listen, and then say what this kind says."""
         if self.unheard:
             self.hear()
-        if self.counted < self.dialogue.answered:
+        dialogue = self.dialogue
+        if self.counted < dialogue.answered:
             self.counted += 1
             return NEXT
-        if self.dialogue.last:
-            self.requests = self.dialogue.asked
+        if dialogue.last:
+            self.requests = dialogue.asked
         return self.act()
 
     def hear(self) -> None:
         """Take what has come. Raises WrongError where nobody owes it."""
         if self.unheard:
-            data, self.unheard = b"".join(self.unheard), []
-            self.dialogue.hear(data)
+            unheard, self.unheard = self.unheard, []
+            self.dialogue.hear(b"".join(unheard))
 
     def act(self) -> Want:
         """Return the next want."""
-        if self.dialogue.answered < self.dialogue.asked:
+        dialogue = self.dialogue
+        if dialogue.answered < dialogue.asked:
             return READ
-        if self.dialogue.asked < self.requests:
-            return self.dialogue.ask()
-        return self.finish()
+        return dialogue.ask() if dialogue.asked < self.requests else self.finish()
 
     def finish(self) -> Want:
         """End our side, and read on to the server's end."""
@@ -102,16 +102,14 @@ class Honest(Kind):
     def __init__(self, row: Place, dialogue: Dialogue, requests: int) -> None:
         super().__init__(row, dialogue, requests)
         self.thinks = row.random.choice((0.0, 0.0, 0.01, 0.5))  # seconds, at most
-        self.thought = True
+        self.thought = 0  # how many had been asked when it last thought: not before the first
 
     def act(self) -> Want:
         """Think before each request but the first."""
-        waiting = self.dialogue.answered < self.dialogue.asked or self.dialogue.asked == self.requests
-        if waiting or self.thought or not self.thinks:
-            self.thought = waiting and self.thought
-            return super().act()
-        self.thought = True
-        return Wait(self.row.random.random() * self.thinks)
+        if self.thinks and self.thought < self.dialogue.asked == self.dialogue.answered < self.requests:
+            self.thought = self.dialogue.asked
+            return Wait(self.row.random.random() * self.thinks)
+        return super().act()
 
 
 class Hasty(Kind):

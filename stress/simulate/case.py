@@ -11,14 +11,13 @@ from random import Random
 from typing import Any
 
 from ...engine import Limits
-from ...engine.faults import ODDS, Faults
+from ...engine.faults import Faults
 from ..clients.kinds import KINDS
 from .protocols import PROTOCOLS
 from .served import Served
 
 CLIENTS_MOST = 200
 REQUESTS_MOST = 2000  # of all clients together
-NO_LINK_FAULTS = dict.fromkeys(ODDS, 0.0)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ...engine.freeze import freeze, thaw
 from ...engine.network import NO_FAULTS
 from ...engine.outside import Client
 from ...engine.platform import Where, parse_address
+from ...engine.row import LINGERING
 from ...engine.simulation import Simulation, StuckError
 from ..clients.dialogue import WrongError
 from ..clients.kinds import KINDS, Kind, Place
@@ -37,7 +38,7 @@ class Outcome(NamedTuple):
     rows: int
     ended: dict[str, int]  # rows by their reason
     met: dict[str, int]  # faults by name
-    digest: int  # of all that every client has heard and when: equal for equal runs
+    digest: int  # of how much every client has said and heard, and of the time: equal for equal runs
 
 
 class World:
@@ -64,7 +65,6 @@ class World:
         self.service = self.protocol.begin(self.reactor, self.simulation)
         self.clients: list[Client] = []
         self.visitors: dict[Where, Visitor] = {}
-        self.digest = 0
         self.over = False
         self.closed = False
         self._freezing = Random(case.seed)  # of its own: that rows are frozen must change nothing else
@@ -114,7 +114,7 @@ class World:
 
     def _freeze(self) -> None:
         """Freeze a row and thaw it at once: nothing may come of it."""
-        rows = [row for row in self.reactor.table.rows.values() if row.state < 6]
+        rows = [row for row in self.reactor.table.rows.values() if row.state < LINGERING]
         if rows:
             row = self._freezing.choice(rows)
             held, shared = self.protocol.held_by(row.machine), self.service.shared
@@ -200,7 +200,7 @@ def check_client(world: World, client: Client) -> None:
         raise BrokenError("a client has a bug", f"{type(kind).__name__} {client.local}: {reason}")
     if kind.satisfied or not kind.behaves or client.harmed:
         return
-    row_reason = world.watch.reason_of(client)
+    row_reason = world.watch.reasons.get(client.local)  # None where it never became a row
     if excused(world.case, world.visitors[client.local], client, row_reason, world.simulation.met):
         return
     if client.reason is not None and world.service.excuse(client, row_reason):
