@@ -1,18 +1,19 @@
-"""What lies between simulated ends: links with a delay, a bandwidth and losses, and ends whose calls may fail.
+"""What lies between simulated ends: links with a delay, a bandwidth and losses; and ends and listeners that may fail.
 
 Each link has random numbers of its own, so that what happens to one client is not moved by another's being there: it
 is what lets a failing crowd be made smaller.
 """
 
-from collections import Counter
-from errno import EAGAIN, ECONNRESET, EINTR, ENOBUFS, EPIPE
+from collections import Counter, deque
+from errno import EAGAIN, ECONNABORTED, ECONNRESET, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPIPE
 from os import strerror
 from random import Random
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from .faults import Faults
 from .machine import Piece
-from .memory import End, Network
+from .memory import End, MemoryListening, end_of
+from .platform import Address, Channel, Where
 
 if TYPE_CHECKING:
     from .simulation import Simulation
@@ -64,22 +65,18 @@ class SimulatedEnd(End):
     """
 
     __slots__ = ("clear_at", "fate", "link")
+    network: "Simulation"
+    other: "SimulatedEnd"
 
-    def __init__(self, network: Network, capacity: int, link: Link, descriptor: int = -1) -> None:
+    def __init__(self, network: "Simulation", capacity: int, link: Link, descriptor: int = -1) -> None:
         super().__init__(network, capacity, descriptor)
         self.link = link
         self.clear_at = 0.0
         self.fate = WHOLE
 
-    @property
-    def far(self) -> "SimulatedEnd":
-        """The other end."""
-        assert isinstance(self.other, SimulatedEnd)
-        return self.other
-
     def vanish(self) -> None:
         """Be gone without a word: nothing comes from here, and nothing arrives."""
-        self.fate = self.far.fate = GONE
+        self.fate = self.other.fate = GONE
 
     # What is counted as it comes to the server's end, which nobody but the poller watches.
 
@@ -91,10 +88,9 @@ class SimulatedEnd(End):
 
     def reset_came(self, error: int) -> None:
         """The other side has reset."""
-        if self.watcher is None and self.descriptor >= 0 and not self.closed:
-            poller = cast("Simulation", self.network).poller
-            if not poller.asks(self.descriptor):
-                self.link.met["reset_while_paused"] += 1
+        ours = self.watcher is None and self.descriptor >= 0 and not self.closed
+        if ours and not self.network.poller.asks(self.descriptor):
+            self.link.met["reset_while_paused"] += 1
         super().reset_came(error)
 
 
@@ -103,7 +99,7 @@ class FaultyEnd(SimulatedEnd):
 
     __slots__ = ("_read_odds", "_send_odds")
 
-    def __init__(self, network: Network, capacity: int, link: Link, descriptor: int = -1) -> None:
+    def __init__(self, network: "Simulation", capacity: int, link: Link, descriptor: int = -1) -> None:
         super().__init__(network, capacity, link, descriptor)
         faults = link.faults
         both = faults.not_ready + faults.interrupted + faults.reset
@@ -145,12 +141,10 @@ class FaultyEnd(SimulatedEnd):
         link, faults = self.link, self.link.faults
         if draw < faults.not_ready:
             link.met["not_ready"] += 1
-            self._tell_again()
             raise BlockingIOError(EAGAIN, strerror(EAGAIN))
         draw -= faults.not_ready
         if draw < faults.interrupted:
             link.met["interrupted"] += 1
-            self._tell_again()
             raise InterruptedError(EINTR, strerror(EINTR))
         draw -= faults.interrupted
         if self.end_arrived and not sends:
@@ -162,14 +156,62 @@ class FaultyEnd(SimulatedEnd):
         else:
             self._break("no_buffers", ENOBUFS)
 
-    def _tell_again(self) -> None:
-        self.network.changed(self)
-
     def _break(self, name: str, error: int) -> None:
         """Cut the connection: this call fails, and the other side is reset."""
         self.link.met[name] += 1
-        self.far.fate = CUT
+        self.other.fate = CUT
         self.arrived = b""
         self.end_arrived = self.shut = True
         self.network.carry(self, self.other.reset_came, ECONNRESET)
         raise OSError(error, strerror(error))
+
+
+class SimulatedListening(MemoryListening):
+    """A place at which simulated connections arrive."""
+
+    def __init__(self, simulation: "Simulation", address: Address, backlog: int, descriptor: int) -> None:
+        super().__init__(address, descriptor)
+        self._simulation = simulation
+        self.backlog = backlog
+        self.failures: deque[int] = deque()  # error numbers that the next calls of accept raise
+        faults = simulation.faults
+        self._odds = (
+            (faults.accept_aborted, "accept_aborted", (ECONNABORTED,)),
+            (faults.interrupted, "interrupted", (EINTR,)),
+            (faults.accept_no_descriptor, "accept_no_descriptor", (EMFILE, ENFILE)),
+            (faults.accept_no_buffers, "accept_no_buffers", (ENOBUFS, ENOMEM)),
+        )
+        simulation.poller.pollables[descriptor] = self
+
+    def accept(self) -> tuple[Channel, Where]:
+        """Return the next connection, with a descriptor. Raises OSError as the kernel does."""
+        if self.waiting:
+            self._fail()
+        simulation = self._simulation
+        descriptor = simulation.take_descriptor() if self.waiting else -1
+        channel, peer = super().accept()
+        end = end_of(channel)
+        end.descriptor = descriptor
+        simulation.poller.pollables[descriptor] = end
+        return end, peer
+
+    def _fail(self) -> None:
+        random = self._simulation.random
+        for odds, name, errors in self._odds:
+            if odds and random.random() < odds:
+                self._simulation.met[name] += 1
+                self.failures.append(random.choice(errors))
+                if name == "accept_aborted":
+                    self.waiting.popleft().abort()
+                break
+        if self.failures:
+            error = self.failures.popleft()
+            raise OSError(error, strerror(error))
+
+    def close(self) -> None:
+        """Stop listening, and free the descriptor. A second call does nothing."""
+        if self.descriptor >= 0:
+            del self._simulation.listening[self.address]
+            self._simulation.give_descriptor(self.descriptor)
+            self.descriptor = -1
+            super().close()

@@ -112,8 +112,7 @@ class Datagrams:
         datagrams_only(address)
         simulation = self.simulation
         if address.kind == "udp" and address.port == 0:
-            simulation._last_port += 1
-            address = address._replace(port=simulation._last_port)
+            address = address._replace(port=simulation.new_port())
         if _where(address) in self._places:
             raise OSError(EADDRINUSE, strerror(EADDRINUSE))
         end = DatagramEnd(self, address, simulation.link, simulation.take_descriptor())
@@ -123,9 +122,7 @@ class Datagrams:
 
     def outside(self, kind: str, link: Link) -> DatagramEnd:
         """Make a place outside, with an address of its own."""
-        simulation = self.simulation
-        simulation._last_port += 1
-        port = simulation._last_port
+        port = self.simulation.new_port()
         address = Address("udp", "client", port) if kind == "udp" else Address("unixgram", f"client-{port}")
         end = self._places[_where(address)] = DatagramEnd(self, address, link)
         return end

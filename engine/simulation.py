@@ -15,23 +15,24 @@ With `faults` it does all that kernels and networks may do to a server. Public, 
 A `Peer` is moved by the test, a `Client` by a machine of its own (`simulation.enter`).
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from errno import EADDRINUSE, EAGAIN, ECONNABORTED, ECONNREFUSED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ETIMEDOUT
+from errno import EADDRINUSE, EAGAIN, ECONNREFUSED, EMFILE, ETIMEDOUT
 from heapq import heappop, heappush
 from math import ceil
 from os import strerror
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from .agenda import Agenda
 from .faults import Faults
 from .limits import Limits
 from .machine import HasDescriptor
-from .memory import End, MemoryListening, MemoryPoller, MemoryStreams, end_of
-from .network import GONE, NO_FAULTS, FaultyEnd, Link, SimulatedEnd
+from .memory import End, MemoryPoller, MemoryStreams, end_of
+from .network import GONE, NO_FAULTS, FaultyEnd, Link, SimulatedEnd, SimulatedListening
 from .network_datagrams import DatagramEnd, DatagramPeer, Datagrams
 from .outside import Client, Factory, Peer
-from .platform import READABLE, WRITABLE, Address, Channel, Where, parse_address, streams_only
+from .platform import READABLE, WRITABLE, Address, Channel, parse_address, streams_only
 
 if TYPE_CHECKING:
     from .reactor import Reactor
@@ -81,11 +82,10 @@ class Simulation(MemoryStreams):
         self.held = 0  # bytes that machines outside have buffered: to them, this is their table
         self._clock = 1000.0
         self.calendar = 1_000_000_000.0  # the date when the clock showed 0; a run may set another
-        self._instants: list[float] = []  # a heap; what happens at each is in the agenda
-        self._agenda: dict[float, list[tuple[Callable[[Any], None], Any]]] = {}
+        self._agenda = Agenda()
         self._free: list[int] = []
         self._used = 2  # like a process: 0 to 2 are taken
-        self._listening: dict[tuple[str, str, int], SimulatedListening] = {}
+        self.listening: dict[Address, SimulatedListening] = {}
         self._last_port = FIRST_PORT
         self.polls_fail = any((faults.spurious, faults.early, faults.clock_jump, faults.wall_jump))
 
@@ -104,15 +104,7 @@ class Simulation(MemoryStreams):
 
     def after(self, seconds: float, function: Callable[[], None]) -> None:
         """Have something happen in the world, in so many seconds."""
-        self._at(self._clock + seconds, _call, function)
-
-    def _at(self, due: float, what: Callable[[Any], None], argument: Any) -> None:
-        found = self._agenda.get(due)
-        if found is None:
-            self._agenda[due] = [(what, argument)]
-            heappush(self._instants, due)
-        else:
-            found.append((what, argument))
+        self._agenda.put(self._clock + seconds, _call, function)
 
     def run(self, reactor: "Reactor", seconds: float) -> None:
         """Take turns until so many simulated seconds have passed."""
@@ -128,7 +120,7 @@ class Simulation(MemoryStreams):
 
     def quiet(self) -> bool:
         """Tell whether nothing is on its way, and nothing will happen by itself."""
-        return not self._instants
+        return not self._agenda.instants
 
     def poll_begins(self, seconds: float | None) -> float | None:
         """Let happen what is due by now: the world goes on although the reactor is busy."""
@@ -136,25 +128,22 @@ class Simulation(MemoryStreams):
         self._clock += TURN_SECONDS
         if self.polls_fail and self._disturbed(seconds):
             seconds = 0.0
-        instants = self._instants
-        while instants and instants[0] <= self._clock:
-            self._happen()
+        agenda = self._agenda
+        while agenda.instants and agenda.instants[0] <= self._clock:
+            agenda.happen()
         return None if seconds is None else self._clock + seconds
 
     def happens(self, until: float | None) -> bool:
         """Let time jump to what is due next, if that is by then."""
-        if self._instants and (until is None or self._instants[0] <= until):
-            self._clock = max(self._clock, self._instants[0])
-            self._happen()
+        instants = self._agenda.instants
+        if instants and (until is None or instants[0] <= until):
+            self._clock = max(self._clock, instants[0])
+            self._agenda.happen()
             return True
         if until is None:
             raise StuckError(f"{self!r}: nothing will ever happen")
         self._clock = max(self._clock, until)
         return False
-
-    def _happen(self) -> None:
-        for what, argument in self._agenda.pop(heappop(self._instants)):
-            what(argument)
 
     def arrange(self, pairs: list[tuple[int, int]]) -> None:
         """Readiness comes in no order that anybody may rely on, and now and then for nothing."""
@@ -200,19 +189,19 @@ class Simulation(MemoryStreams):
         """Begin to listen; port 0 picks one. Raises OSError where somebody listens already."""
         streams_only(address)
         if address.kind == "tcp" and address.port == 0:
-            self._last_port += 1
-            address = address._replace(port=self._last_port)
-        if address in self._listening:
+            address = address._replace(port=self.new_port())
+        if address in self.listening:
             raise OSError(EADDRINUSE, strerror(EADDRINUSE))
         listening = SimulatedListening(self, address, backlog, self.take_descriptor())
-        self._listening[address] = listening
+        self.listening[address] = listening
         return listening
 
     def connect(self, address: Address) -> Channel:
         """Begin to connect from the server's side. Raises OSError where a UNIX socket takes nobody, at once."""
         streams_only(address)
-        if address.kind == "unix":
-            self._raise_if_it_takes_nobody(address)
+        error = self._refusal(address) if address.kind == "unix" else 0
+        if error:
+            raise OSError(error, strerror(error))
         end = self._new_end(self.link, self.take_descriptor())
         self.begin(end, address, self.link)
         return end
@@ -280,47 +269,45 @@ class Simulation(MemoryStreams):
 
     def begin(self, end: SimulatedEnd, address: Address, link: Link) -> None:
         """Begin to connect an end to an address: what `connect` and `dial` have in common."""
-        self._last_port += 1
         far = self._new_end(link, -1)
         end.other, far.other = far, end
         end.connecting = True
         unix = address.kind == "unix"
-        end.where = far.peer = "" if unix else ("client", self._last_port)
+        end.where = far.peer = "" if unix else ("client", self.new_port())
         end.peer = far.where = address.host if unix else (address.host, address.port)
         if unix:
             self._arrive((far, address, 0))  # there is no way between them
         else:
             self.carry(end, self._arrive, (far, address, 0))
 
-    def _raise_if_it_takes_nobody(self, address: Address) -> None:
-        listening = self._listening.get((address.kind, address.host, address.port))
+    def _refusal(self, address: Address) -> int:
+        """Return the error number with which an address takes nobody now; 0 where it takes one."""
+        listening = self.listening.get(address)
         if listening is None:
-            raise OSError(ECONNREFUSED, strerror(ECONNREFUSED))
-        if len(listening.waiting) > listening.backlog:
-            self.met["queue_full"] += 1
-            raise OSError(EAGAIN, strerror(EAGAIN))
+            return ECONNREFUSED
+        if len(listening.waiting) <= listening.backlog:  # as Linux: one more than was asked for
+            return 0
+        self.met["queue_full"] += 1
+        return EAGAIN
 
     def _arrive(self, knock: tuple[SimulatedEnd, Address, int]) -> None:
         """A connection has come to its address; at a full queue it knocks again later, as TCP does."""
         far, address, knocks = knock
-        listening = self._listening.get((address.kind, address.host, address.port))
         near = far.other
         if near.closed or far.fate == GONE:
             return  # who knocked has given up meanwhile
-        if listening is None:
-            self.carry(far, near.connected, ECONNREFUSED)
-        elif len(listening.waiting) <= listening.backlog:  # as Linux: one more than was asked for
+        error = self._refusal(address)
+        if error == EAGAIN and address.kind == "tcp":
+            if knocks < KNOCKS_MOST:
+                self._agenda.put(self._clock + (1 << knocks), self._arrive, (far, address, knocks + 1))
+            else:
+                near.connected(ETIMEDOUT)
+            return
+        if not error:
+            listening = self.listening[address]
             listening.waiting.append(far)
             self.poller.touch(listening.descriptor)
-            self.carry(far, near.connected, 0)
-        elif address.kind == "unix":
-            self.met["queue_full"] += 1
-            self.carry(far, near.connected, EAGAIN)
-        elif knocks < KNOCKS_MOST:
-            self.met["queue_full"] += 1
-            self._at(self._clock + (1 << knocks), self._arrive, (far, address, knocks + 1))
-        else:
-            near.connected(ETIMEDOUT)
+        self.carry(far, near.connected, error)
 
     def _new_end(self, link: Link, descriptor: int) -> SimulatedEnd:
         kind = FaultyEnd if link.faults.on_calls else SimulatedEnd
@@ -333,27 +320,23 @@ class Simulation(MemoryStreams):
 
     def carry(self, end: End, what: Callable[[Any], None], argument: Any) -> None:
         """Let it arrive after a delay, but not before what the same end has sent before."""
-        link: Link = end.link  # type: ignore[attr-defined]  # all ends here have one
+        assert isinstance(end, SimulatedEnd)  # all ends here are
+        link = end.link
         least, most = link.delay_seconds
         arrival = self._clock + least + (most - least) * link.random.random()
         if not link.plain:
             size = len(argument) if type(argument) is bytes else 0
-            arrival = max(arrival, end.clear_at) + link.trouble(size)  # type: ignore[attr-defined]
+            arrival = max(arrival, end.clear_at) + link.trouble(size)
             if what == end.other.end_came and link.random.random() < link.faults.end_with_data:
                 self.met["end_with_data"] += 1
                 arrival = self._clock
-        if arrival < end.clear_at:  # type: ignore[attr-defined]
-            arrival = end.clear_at  # type: ignore[attr-defined]
-        end.clear_at = arrival  # type: ignore[attr-defined]
+        if arrival < end.clear_at:
+            arrival = end.clear_at
+        end.clear_at = arrival
         if self.grain_seconds:
             arrival = ceil(arrival / self.grain_seconds) * self.grain_seconds
-        if end.fate != GONE:  # type: ignore[attr-defined]
-            agenda = self._agenda
-            if arrival in agenda:
-                agenda[arrival].append((what, argument))
-            else:
-                agenda[arrival] = [(what, argument)]
-                heappush(self._instants, arrival)
+        if end.fate != GONE:
+            self._agenda.put(arrival, what, argument)
 
     def changed(self, end: End) -> None:
         """Have the poller, or who moves an end outside, look at it."""
@@ -367,6 +350,11 @@ class Simulation(MemoryStreams):
         if end.descriptor >= 0:
             self.give_descriptor(end.descriptor)
             end.descriptor = -1
+
+    def new_port(self) -> int:
+        """Return a port that nobody has had yet."""
+        self._last_port += 1
+        return self._last_port
 
     # Descriptors: the lowest free number, as the kernel gives them, so that a stale one hits somebody else.
 
@@ -387,57 +375,6 @@ class Simulation(MemoryStreams):
     def descriptors_used(self) -> int:
         """Return how many descriptors the server holds now."""
         return self._used - 2 - len(self._free)
-
-
-class SimulatedListening(MemoryListening):
-    """A place at which simulated connections arrive."""
-
-    def __init__(self, simulation: Simulation, address: Address, backlog: int, descriptor: int) -> None:
-        super().__init__(address, descriptor)
-        self._simulation = simulation
-        self.backlog = backlog
-        self.failures: deque[int] = deque()  # error numbers that the next calls of accept raise
-        faults = simulation.faults
-        self._odds = (
-            (faults.accept_aborted, "accept_aborted", (ECONNABORTED,)),
-            (faults.interrupted, "interrupted", (EINTR,)),
-            (faults.accept_no_descriptor, "accept_no_descriptor", (EMFILE, ENFILE)),
-            (faults.accept_no_buffers, "accept_no_buffers", (ENOBUFS, ENOMEM)),
-        )
-        simulation.poller.pollables[descriptor] = self
-
-    def accept(self) -> tuple[Channel, Where]:
-        """Return the next connection, with a descriptor. Raises OSError as the kernel does."""
-        if self.waiting:
-            self._fail()
-        simulation = self._simulation
-        descriptor = simulation.take_descriptor() if self.waiting else -1
-        channel, peer = super().accept()
-        end = end_of(channel)
-        end.descriptor = descriptor
-        simulation.poller.pollables[descriptor] = end
-        return end, peer
-
-    def _fail(self) -> None:
-        random = self._simulation.random
-        for odds, name, errors in self._odds:
-            if odds and random.random() < odds:
-                self._simulation.met[name] += 1
-                self.failures.append(random.choice(errors))
-                if name == "accept_aborted":
-                    self.waiting.popleft().abort()
-                break
-        if self.failures:
-            error = self.failures.popleft()
-            raise OSError(error, strerror(error))
-
-    def close(self) -> None:
-        """Stop listening, and free the descriptor. A second call does nothing."""
-        if self.descriptor >= 0:
-            del self._simulation._listening[self.address]
-            self._simulation.give_descriptor(self.descriptor)
-            self.descriptor = -1
-            super().close()
 
 
 def _call(function: Callable[[], None]) -> None:

@@ -13,7 +13,7 @@ from partway.engine import row as rows
 
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = ROOT / "engine"
-SIMULATION = {"simulation", "network", "network_datagrams", "outside", "faults"}
+SIMULATION = {"simulation", "agenda", "network", "network_datagrams", "outside", "faults"}
 LAYERS = {
     0: {"limits", "machine", "timers", "platform"},
     1: {"buffers", "row", "memory", "kernel", "selector", "host", "freeze", *SIMULATION},
