@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["bench"]:
-        from ..stress.bench import main as bench
+        from ..stress.bench.command import main as bench
 
         return bench(words[1:])
     if words[:1] == ["stress"]:

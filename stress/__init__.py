@@ -1,5 +1,6 @@
-"""Hostile clients, side-by-side benchmarks and their reports: what a server stands, what it costs.
+"""What tells whether a server holds, and what it costs.
 
-Nothing in the engine or the protocols imports this package. It may use what they may not
-(processes, real clocks, thousands of sockets), because it stands on the other side of the wire.
+`bench` measures it beside its peers, `clients` are machines that visit it, `simulate` runs it with its clients from a
+seed, and `testing` does that for a machine of one's own. Nothing in the engine or the protocols imports this package;
+it may use what they may not (processes, real clocks, thousands of sockets), for it stands on the other side of the wire.
 """

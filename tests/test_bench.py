@@ -19,12 +19,13 @@ from typing import Any
 
 import psutil
 import pytest
-from partway.stress import kinds, measure
-from partway.stress.bench import main
-from partway.stress.figures import add_ratios, cost_row, rate_row, ratio_column, table
-from partway.stress.measure import PEERS, Child, Server, UnableError, Usage
-from partway.stress.peers import http_nginx
-from partway.stress.peers.load import PATTERN
+from partway.stress.bench import beside, measure, tables
+from partway.stress.bench.command import main
+from partway.stress.bench.figures import add_ratios, cost_row, rate_row, ratio_column, table
+from partway.stress.bench.measure import PEERS, Child, Server, UnableError, Usage
+from partway.stress.bench.peers import http_nginx
+from partway.stress.bench.peers.load import PATTERN
+from partway.stress.bench.tally import Tally
 
 SECONDS_MOST = 20.0
 CORE = min(os.sched_getaffinity(0))
@@ -62,7 +63,7 @@ def bench(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Run]]:
     """Run a benchmark; afterwards no file, no process and no setting of it may be left."""
-    monkeypatch.setattr(kinds, "SITE_SECONDS", 0.0)
+    monkeypatch.setattr(beside, "SITE_SECONDS", 0.0)
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
@@ -117,14 +118,14 @@ def test_memory(bench: Callable[..., Run]) -> None:
     assert (run.code, run.said.err) == (0, "")
     assert list(run.figures()) == ["partway", "bare", "http"]
     assert [row["ratios"] for row in run.whole["servers"] if row["name"] == "http"] == [{}]
-    assert f"half a head ({len(kinds.HALF_HEAD)} bytes)" in run.said.out
+    assert f"half a head ({len(beside.HALF_HEAD)} bytes)" in run.said.out
 
 
 FEW_ROWS = ("rows", "--rows", "300,20", "--active", "20", "--rounds", "2", "--turns", "3")
 
 
 def test_rows(bench: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kinds, "ROWS_GROWTH_MAX", 1e6)  # figures of such a run say nothing
+    monkeypatch.setattr(tables, "ROWS_GROWTH_MAX", 1e6)  # figures of such a run say nothing
     run = bench(*FEW_ROWS)
     assert (run.code, run.said.err, run.whole["broken"], run.whole["without"]) == (0, "", [], [])
     assert [row["name"] for row in run.whole["servers"]] == ["20", "300"]
@@ -139,7 +140,7 @@ def test_rows(bench: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_rows_that_break_a_goal_fail(bench: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kinds, "ROWS_GROWTH_MAX", 0.0)
+    monkeypatch.setattr(tables, "ROWS_GROWTH_MAX", 0.0)
     run = bench(*FEW_ROWS)
     assert run.code == 1
     assert "broken: others at 300 rows: " in run.said.out
@@ -149,7 +150,7 @@ def test_rows_that_break_a_goal_fail(bench: Callable[..., Run], monkeypatch: pyt
 
 
 def test_rows_of_a_process_that_fails(bench: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kinds, "SETUP_SECONDS_MAX", 0.0)
+    monkeypatch.setattr(tables, "SETUP_SECONDS_MAX", 0.0)
     run = bench(*FEW_ROWS)
     assert (run.code, run.whole["servers"]) == (1, [])
     assert run.whole["broken"] == ["no figures of 20 rows", "no figures of 300 rows"]
@@ -168,7 +169,7 @@ def test_broken_goals() -> None:
         return {"name": "5", "peak": 100, "operations": {"calls": 100, "allocations": 100}, **costs, **changed}
 
     def broken(**changed: Any) -> list[str]:
-        return kinds.broken_goals([row(), row(**changed)])
+        return tables.broken_goals([row(), row(**changed)])
 
     assert broken() == []
     assert broken(others={"least": 4.0}, walk_others={"least": 100.0}, peak=1536 * 1024) == []
@@ -196,11 +197,11 @@ def test_a_server_that_fails_has_a_reason_and_no_figure(bench: Callable[..., Run
 def test_what_is_asked_for_reaches_the_load(bench: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, list[str]]] = []
 
-    def run(rounds: kinds.Rounds, servers: Sequence[Server], size: int, requests: list[str]) -> kinds.Tally[Usage]:
+    def run(rounds: beside.Rounds, servers: Sequence[Server], size: int, requests: list[str]) -> Tally[Usage]:
         asked.append((size, requests))
-        return kinds.Tally([])
+        return Tally([])
 
-    monkeypatch.setattr(kinds.Rounds, "run", run)
+    monkeypatch.setattr(beside.Rounds, "run", run)
     assert bench("http", "--size", "9", "--heads", "11", "--only", "partway").code == 1, "nobody has a figure"
     assert bench("download", "--mib", "2", "--only", "partway").code == 1
     (size, requests), (large, same) = asked
@@ -218,7 +219,7 @@ def test_half_a_head_is_said_to_http_alone(bench: Callable[..., Run], monkeypatc
 
     monkeypatch.setattr(measure.Bench, "memory", memory)
     assert bench("memory", "--connections", "100").code == 1
-    assert heard == {"partway": b"", "bare": b"", "http": kinds.HALF_HEAD}
+    assert heard == {"partway": b"", "bare": b"", "http": beside.HALF_HEAD}
 
 
 def test_no_room_for_the_file(bench: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +228,7 @@ def test_no_room_for_the_file(bench: Callable[..., Run], monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(UnableError, match="no file of 5 bytes can be written: no room"):
-        kinds.make_site("/nonexistent", 5)
+        beside.make_site("/nonexistent", 5)
 
 
 @pytest.mark.parametrize(
@@ -419,9 +420,9 @@ def test_nginx_ends_with_its_keeper(end: signal.Signals | None, tmp_path: Path) 
 
 @pytest.mark.parametrize("cache", ["on", "off"])
 def test_nginx_serves_the_site(cache: str, tmp_path: Path, load: tuple[str, ...]) -> None:
-    site = kinds.make_site(str(tmp_path), 1024)
+    site = beside.make_site(str(tmp_path), 1024)
     with keep(Path(site), cache, tmp_path) as child:
-        command = [*load, str(child.port()), "3", "1024", *kinds.file_requests(2)]
+        command = [*load, str(child.port()), "3", "1024", *beside.file_requests(2)]
         with Child(command, CORE) as generator:
             generator.ask(10)
             assert generator.line("DONE", SECONDS_MOST).startswith("10 ")
@@ -506,14 +507,14 @@ def test_a_server_that_has_ended_has_no_usage() -> None:
 
 
 def test_half_a_head_is_half_a_head() -> None:
-    assert 100 <= len(kinds.HALF_HEAD) <= 150
-    assert kinds.HALF_HEAD.startswith(b"GET / HTTP/1.1\r\nHost: ") and b"\r\n\r\n" not in kinds.HALF_HEAD
+    assert 100 <= len(beside.HALF_HEAD) <= 150
+    assert beside.HALF_HEAD.startswith(b"GET / HTTP/1.1\r\nHost: ") and b"\r\n\r\n" not in beside.HALF_HEAD
     with socket.create_server(("127.0.0.1", 0)) as listening, ExitStack() as stack:
-        measure.add_silent(stack, listening.getsockname()[1], "127.0.0.2", kinds.HALF_HEAD)
+        measure.add_silent(stack, listening.getsockname()[1], "127.0.0.2", beside.HALF_HEAD)
         connection, (source, _) = listening.accept()
         with connection:
             assert source == "127.0.0.2"
-            assert connection.recv(1000, socket.MSG_DONTWAIT) == kinds.HALF_HEAD
+            assert connection.recv(1000, socket.MSG_DONTWAIT) == beside.HALF_HEAD
 
 
 # Figures.
@@ -555,7 +556,7 @@ def test_ratios() -> None:
 
 
 def test_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kinds, "exact_nanoseconds", lambda _: 1)
-    assert kinds.slices_of(10, 4) == [4, 4, 2]
-    monkeypatch.setattr(kinds, "exact_nanoseconds", lambda _: 0)
-    assert kinds.slices_of(10, 4) == [10], "where the kernel counts only ticks"
+    monkeypatch.setattr(beside, "exact_nanoseconds", lambda _: 1)
+    assert beside.slices_of(10, 4) == [4, 4, 2]
+    monkeypatch.setattr(beside, "exact_nanoseconds", lambda _: 0)
+    assert beside.slices_of(10, 4) == [10], "where the kernel counts only ticks"

@@ -15,10 +15,11 @@ from partway.engine import Limits
 from partway.engine.reactor import Reactor
 from partway.engine.table import Table
 from partway.engine.timers import Timers
-from partway.stress import operations, rows
-from partway.stress.kinds import broken_goals
-from partway.stress.operations import Counted
-from partway.stress.rows import Crowd
+from partway.stress.bench import crowd as crowds
+from partway.stress.bench import operations
+from partway.stress.bench.crowd import Crowd
+from partway.stress.bench.operations import Counted
+from partway.stress.bench.tables import broken_goals
 
 SIZES = (100, 1_000, 10_000)
 ACTIVE = 20
@@ -181,8 +182,8 @@ def test_a_crowd_that_is_not_let_in_is_no_figure() -> None:
 
 
 def test_the_control_looks_at_all_that_it_holds() -> None:
-    walk = rows.Walk(10)
-    assert len({id(piece) for pieces in walk.table.values() for piece in pieces}) == 10 * rows.PIECES
+    walk = crowds.Walk(10)
+    assert len({id(piece) for pieces in walk.table.values() for piece in pieces}) == 10 * crowds.PIECES
     assert walk.serve(range(10)) > 0
     with pytest.raises(KeyError):
         walk.serve([10])

@@ -27,10 +27,9 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
 
-from .figures import Report, table
-from .kinds import (
+from ..options import Parser, names, number, writable
+from .beside import (
     DOWNLOAD_CACHES,
     ECHO_SERVERS,
     HTTP_CACHES,
@@ -40,9 +39,10 @@ from .kinds import (
     bench_echo,
     bench_http,
     bench_memory,
-    bench_rows,
 )
+from .figures import Report, table
 from .measure import Bench, UnableError
+from .tables import bench_rows
 
 SPARE_DESCRIPTORS = 100  # what a process needs beside its connections
 BENCHES = {
@@ -54,91 +54,56 @@ BENCHES = {
 }
 
 
-class _Parser(argparse.ArgumentParser):
-    """A wrong option is one clear line and exit 2, without the usage in front of it."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def _number(least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not text.isdecimal() or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"not a number from {least} to {most}: {text!r}")
-        return int(text)
-
-    return read
-
-
-def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
-    def read(text: str) -> list[str]:
-        names = list(dict.fromkeys(text.split(",")))
-        for name in names:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
-        return names
-
-    return read
-
-
 def _numbers(least: int, most: int) -> Callable[[str], list[int]]:
-    one = _number(least, most)
+    one = number(least, most)
     return lambda text: sorted({one(word) for word in text.split(",")})
 
 
-def _writable(text: str) -> Path:
-    try:
-        with Path(text).open("a"):
-            return Path(text)
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"cannot be written: {error}") from error
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="partway bench", description="partway beside its peers, in one run")
+    parser = Parser(prog="partway bench", description="partway beside its peers, in one run")
     kinds = parser.add_subparsers(dest="what", required=True, metavar="|".join(BENCHES))
     echo = kinds.add_parser("echo", help="CPU time of the server for one echoed message")
     _add_load(echo, requests=50_000, connections=50)
-    echo.add_argument("--size", type=_number(1, 32_768), default=64, help="bytes in a message")
+    echo.add_argument("--size", type=number(1, 32_768), default=64, help="bytes in a message")
     _add_common(echo, ECHO_SERVERS, ECHO_SERVERS)
     silent = kinds.add_parser("memory", help="memory of the server for one silent connection")
-    silent.add_argument("--connections", type=_number(5, 100_000), default=10_000)
+    silent.add_argument("--connections", type=number(5, 100_000), default=10_000)
     _add_common(silent, MEMORY_SERVERS, MEMORY_SERVERS[:3])
     http = kinds.add_parser("http", help="CPU time of the server for one small file")
     _add_load(http, requests=20_000, connections=50)
-    http.add_argument("--size", type=_number(1, 1024 * 1024), default=1024, help="bytes in the file")
-    http.add_argument("--heads", type=_number(1, 5_000), default=1, help="how many different ones are sent, in turn")
+    http.add_argument("--size", type=number(1, 1024 * 1024), default=1024, help="bytes in the file")
+    http.add_argument("--heads", type=number(1, 5_000), default=1, help="how many different ones are sent, in turn")
     _add_common(http, list(HTTP_CACHES), list(HTTP_CACHES))
     download = kinds.add_parser("download", help="how much of a large file the server sends in a CPU second")
     _add_load(download, requests=20, connections=4)
-    download.add_argument("--mib", type=_number(1, 1024), default=100, help="MiB in the file")
+    download.add_argument("--mib", type=number(1, 1024), default=100, help="MiB in the file")
     _add_common(download, list(DOWNLOAD_CACHES), list(DOWNLOAD_CACHES))
     rows = kinds.add_parser("rows", help="what a turn costs, and what a row takes, in tables of several sizes")
     sizes = [10**3, 10**4, 10**5, 10**6]
     rows.add_argument("--rows", type=_numbers(1, 10**6), default=sizes, help="with commas; default: 1000 to 1000000")
-    rows.add_argument("--active", type=_number(1, 256), default=100, help="rows that are active in each turn")
-    rows.add_argument("--turns", type=_number(1, 200), default=50, help="with the same rows, then with others")
-    rows.add_argument("--rounds", type=_number(1, 20), default=10, help="of so many turns each")
+    rows.add_argument("--active", type=number(1, 256), default=100, help="rows that are active in each turn")
+    rows.add_argument("--turns", type=number(1, 200), default=50, help="with the same rows, then with others")
+    rows.add_argument("--rounds", type=number(1, 20), default=10, help="of so many turns each")
     _add_json(rows)
     return parser
 
 
 def _add_load(parser: argparse.ArgumentParser, requests: int, connections: int) -> None:
     add = parser.add_argument
-    add("--requests", type=_number(1, 10**6), default=requests, help="counted in each round")
-    add("--connections", type=_number(1, 10_000), default=connections)
-    add("--rounds", type=_number(1, 100), default=5, help="turns of each; 20 on a busy machine")
+    add("--requests", type=number(1, 10**6), default=requests, help="counted in each round")
+    add("--connections", type=number(1, 10_000), default=connections)
+    add("--rounds", type=number(1, 100), default=5, help="turns of each; 20 on a busy machine")
 
 
 def _add_common(parser: argparse.ArgumentParser, known: Sequence[str], default: Sequence[str]) -> None:
     add = parser.add_argument
     add("--python", action="append", metavar="PATH", help="repeatable; default: this one")
-    add("--only", type=_names(known), default=list(default), help=f"default: {','.join(default)}")
+    add("--only", type=names(known), default=list(default), help=f"default: {','.join(default)}")
     _add_json(parser)
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", type=_writable, metavar="FILE", help="write all figures there too")
+    parser.add_argument("--json", type=writable, metavar="FILE", help="write all figures there too")
 
 
 def surroundings(bench: Bench) -> dict[str, str]:

@@ -19,11 +19,11 @@ from random import Random
 from time import process_time_ns
 from typing import Any
 
-from ..engine import Limits, Reactor
-from ..engine.network import SimulatedEnd
-from ..engine.platform import parse_address
-from ..engine.simulation import Simulation
-from ..protocols.echo import Echo
+from ...engine import Limits, Reactor
+from ...engine.network import SimulatedEnd
+from ...engine.platform import parse_address
+from ...engine.simulation import Simulation
+from ...protocols.echo import Echo
 from .operations import allocations, calls, instructions, look_ups, peak_bytes, uncollected
 
 SEED = 1

@@ -5,34 +5,27 @@ and the others go on.
 """
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Generic, TypeVar
 
 from .figures import (
     DOWNLOAD_COLUMNS,
     ECHO_COLUMNS,
     HTTP_COLUMNS,
     MEMORY_COLUMNS,
-    ROWS_COLUMNS,
     Reasons,
     Report,
-    Row,
-    add_growth,
     add_ratios,
     cost_row,
     memory_row,
     rate_row,
-    size_row,
 )
 from .measure import (
     PEERS,
     Bench,
-    Child,
     Server,
     UnableError,
     Usage,
@@ -42,7 +35,7 @@ from .measure import (
     version_of,
 )
 from .peers.load import PATTERN
-from .rows import MESSAGE
+from .tally import Tally
 
 OURS = frozenset({"partway", "partway+cache", "http"})
 ECHO_SERVERS = ("partway", "bare", "uvloop", "c")
@@ -55,16 +48,11 @@ ECHO_SLICE_REQUESTS = 5_000  # some 25 ms: short beside the seconds for which a 
 HTTP_SLICE_REQUESTS = 2_000  # the same for nginx
 SITE_SECONDS = 2.5  # before it is asked for: partway's cache keeps no file that may still be being written
 MIB = 1024 * 1024
-SETUP_SECONDS_MAX = 200  # for a million rows: some 25
-ROWS_GROWTH_MAX = 4.0  # a turn's cost, from the smallest table to the largest: the processor's caches explain as much
-ROWS_KIB_MAX = 1536 * 1024  # for a million
-COUNTS_DIFFER_MAX = 0.05  # allocations: whether a number is a small one, of which Python keeps one copy, moves them
 SHARES = "system: the kernel's share. sleeps: waits with nothing to do, a request."
 HALF_HEAD = (  # of a browser's
     b"GET / HTTP/1.1\r\nHost: localhost\r\n"
     b"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\nAcc"
 )
-Figure = TypeVar("Figure")
 Started = AbstractContextManager[Callable[[int], Usage]]
 
 
@@ -87,23 +75,6 @@ def find_servers(
             except UnableError as reason:
                 reasons[Server(name, ())] = str(reason)
     return servers, reasons
-
-
-class Tally(Generic[Figure]):
-    """The figures of each server. One that fails once is out: its others are a broken one's."""
-
-    def __init__(self, servers: Sequence[Server]) -> None:
-        self.figures: dict[Server, list[Figure]] = {server: [] for server in servers}
-        self.reasons: Reasons = {}
-
-    @contextmanager
-    def excluding(self, server: Server) -> Iterator[None]:
-        """Work for one server, whose failure shall not end the others' bench."""
-        try:
-            yield
-        except UnableError as reason:
-            self.reasons[server] = str(reason)
-            del self.figures[server]
 
 
 def slices_of(requests: int, each: int) -> list[int]:
@@ -223,68 +194,6 @@ def bench_memory(options: argparse.Namespace, bench: Bench) -> Report:
     )
     halves = [row | {"ratios": {}} for row in rows if row["name"] == "http"]  # nobody here has done the same
     return Report(about, silent + halves, MEMORY_COLUMNS, missing | tally.reasons)
-
-
-def bench_rows(options: argparse.Namespace, bench: Bench) -> Report:
-    """What a turn costs in tables of several sizes, a few of whose rows are active, and what a row takes."""
-    if options.active > min(options.rows):
-        raise UnableError(f"{options.active} rows cannot be active of {min(options.rows)}")
-    version = version_of(sys.executable)
-    servers = [Server(str(rows), (), sys.executable, version) for rows in sorted(options.rows)]
-    crowds, walks = (tables_in_turns(servers, kind, options, bench) for kind in ("crowd", "walk"))
-    rows = [
-        size_row(server, options.active, crowds.figures[server], walks.figures[server])
-        for server in servers
-        if server in crowds.figures and server in walks.figures
-    ]
-    counts = ", ".join(f"{name} {count}" for name, count in rows[0]["operations"].items()) if rows else "-"
-    about = (
-        f"A turn's CPU time for each of {options.active} rows that echo {len(MESSAGE)} bytes; all others are silent.\n"
-        "same: always the same rows. others: drawn at random for each turn.\n"
-        "walk: through as many lists of a plain dict, others each time, as large as a row, its machine and both ends.\n"
-        "end: of each row, where all deadlines come at once, in bites. collection: Python's own, once through all.\n"
-        f"is: as a multiple of the smallest table's. The least of {options.rounds} x {options.turns} turns.\n"
-        f"What a turn does in the smallest: {counts}."
-    )
-    missing = crowds.reasons | walks.reasons
-    broken = [f"no figures of {server.name} rows" for server in missing] + broken_goals(rows)
-    return Report(about, add_growth(rows), ROWS_COLUMNS, missing, broken, "rows")
-
-
-def tables_in_turns(servers: Sequence[Server], kind: str, options: argparse.Namespace, bench: Bench) -> Tally[Row]:
-    """Have a process for each size, and let them take turns: a spell of a slow machine shall not meet only one."""
-    tally: Tally[Row] = Tally(servers)
-    with ExitStack() as processes:
-        children: dict[Server, Child] = {}
-        for server in servers:
-            with tally.excluding(server):
-                words = [sys.executable, "-m", "partway.stress.rows", kind, server.name, str(options.active)]
-                child = processes.enter_context(Child(words, bench.server_core, bench.import_path))
-                child.line("READY", SETUP_SECONDS_MAX)
-                children[server] = child
-        for turns in [*[options.turns] * options.rounds, 0]:
-            for server in list(tally.figures):
-                with tally.excluding(server):
-                    children[server].ask(turns)
-                    tally.figures[server].append(json.loads(children[server].line("DONE", SETUP_SECONDS_MAX)))
-    return tally
-
-
-def broken_goals(rows: Sequence[Row]) -> list[str]:
-    """What of several sizes' figures is not as it should be: flat counts, a cost that caches explain, memory."""
-    broken = []
-    for row in add_growth(rows):
-        for name in "same", "others", "expiry":
-            if row["growth"][name] > ROWS_GROWTH_MAX:
-                broken.append(f"{name} at {row['name']} rows: {row['growth'][name]:.2f} x")
-        if row["peak"] > ROWS_KIB_MAX:
-            broken.append(f"{row['name']} rows take {row['peak'] / 1024:.0f} MiB")
-        for name, count in row["operations"].items():
-            first = rows[0]["operations"][name]
-            inexact = name.startswith(("allocations", "peak"))
-            if abs(count - first) > (COUNTS_DIFFER_MAX * first if inexact else 0):
-                broken.append(f"{name} at {row['name']} rows: {count} for {first}")
-    return broken
 
 
 def echo_in_c(name: str, folder: str) -> Server:

@@ -212,7 +212,7 @@ def make_importable(folder: str) -> str:
     # A package with this file goes before any namespace, so another copy, installed, can't win.
     package.joinpath("__init__.py").touch()
     for name in ("engine", "protocols", "stress"):
-        package.joinpath(name).symlink_to(Path(__file__).resolve().parents[1] / name)
+        package.joinpath(name).symlink_to(Path(__file__).resolve().parents[2] / name)
     return str(package.parent)
 
 

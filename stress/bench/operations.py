@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from ..engine import Reactor
+from ...engine import Reactor
 
 Work = Callable[[], object]
 
