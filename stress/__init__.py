@@ -2,5 +2,5 @@
 
 `bench` measures it beside its peers, `clients` are machines that visit it, `simulate` runs it with its clients from a
 seed, and `testing` does that for a machine of one's own. Nothing in the engine or the protocols imports this package;
-it may use what they may not (processes, real clocks, thousands of sockets), for it stands on the other side of the wire.
+it may use what they may not (processes, real clocks, thousands of sockets): it stands on the other side of the wire.
 """

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import Phase, find, given, settings
 from partway.engine import CLOSE, IDLE, NEXT, READ, Inbox, Limits, LineBuffer, PeerError, Reason, Row, Wait, Want
 from partway.engine.faults import Faults
+from partway.stress.simulate.failure import trimmed
 from partway.stress.strategies import cases, faults, limits, splits
-from partway.stress.testing import Case, Owed, Says, SimulationFailure, Visitor, simulate, trimmed
+from partway.stress.testing import Case, Owed, Says, SimulationFailure, Visitor, simulate
 
 pytest_plugins = ["pytester"]
 
