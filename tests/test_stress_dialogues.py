@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -15,12 +16,13 @@ from partway.stress.clients.control import HEADER, Operate
 from partway.stress.clients.dialogue import Dialogue, WrongError
 from partway.stress.clients.script import TEXT, Program, Script, words_of
 from partway.stress.clients.unheard import Unheard
-from partway.stress.simulate import scripted
 from partway.stress.simulate.broken import BrokenError
 from partway.stress.simulate.case import draw
 from partway.stress.simulate.edges import Edges
-from partway.stress.simulate.scripted import ContractError, Scripted, Stage
+from partway.stress.simulate.scripted import ContractError, Scripted
 from partway.stress.simulate.served import is_deliberate
+from partway.stress.simulate.stage import Stage
+from partway.stress.simulate.verbs import SMALL_QUANTUM
 from partway.stress.simulate.world import run
 
 SEEDS = 30
@@ -200,7 +202,7 @@ def test_program_owes_what_its_verbs_say() -> None:
         simulation = Simulation(seed)
         reactor = Reactor(simulation)
         stage = Stage(reactor)
-        reactor.listen("server:7", stage)
+        reactor.listen("server:7", partial(Scripted, stage=stage))
         peer = simulation.dial("server:7")
         peer.say(program.said())
         heard = b""
@@ -222,7 +224,7 @@ class Rig:
         self.simulation = Simulation(1)
         self.reactor = Reactor(self.simulation, observer=self.notices.append)
         self.stage = Stage(self.reactor)
-        self.reactor.listen("server:7", self.stage)
+        self.reactor.listen("server:7", lambda row: Scripted(row, self.stage))
         self.peer = self.simulation.dial("server:7")
         self.run()
 
@@ -366,7 +368,7 @@ def test_an_old_machine_hears_nothing_more(rig: Rig) -> None:
     old = rig.machine
     assert rig.tell(b"become:1 bytes:3:0") == TEXT[:3]
     assert old.over and rig.machine is not old
-    assert rig.row.limits.quantum_bytes == scripted.SMALL_QUANTUM
+    assert rig.row.limits.quantum_bytes == SMALL_QUANTUM
     with pytest.raises(ContractError):
         old.step()
 

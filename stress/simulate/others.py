@@ -21,9 +21,10 @@ from ..clients.kinds import KINDS, Place
 from ..clients.script import Script
 from ..clients.unheard import Unheard
 from .held import held_by
-from .scripted import Stage
+from .scripted import Scripted
 from .served import SERVER, Served, Service
 from .shout import Shout
+from .stage import Stage
 
 KINDS_STOCK = tuple(name for name in KINDS if name != "flood")
 
@@ -33,7 +34,7 @@ KINDS_STOCK = tuple(name for name in KINDS if name != "flood")
 
 def _begin_script(reactor: Reactor, simulation: Simulation) -> Service:
     stage = Stage(reactor)
-    reactor.listen(SERVER, stage)
+    reactor.listen(SERVER, lambda row: Scripted(row, stage))
     return Service(lambda place: Script(place.random), stage.file.close, shared=(stage,))
 
 
