@@ -80,7 +80,11 @@ class Kind:
         dialogue = self.dialogue
         if dialogue.answered < dialogue.asked:
             return READ
-        return dialogue.ask() if dialogue.asked < self.requests else self.finish()
+        return self.ask() if dialogue.asked < self.requests else self.finish()
+
+    def ask(self) -> Want:
+        """Return the next request: the last answer is whole."""
+        return self.dialogue.ask()
 
     def finish(self) -> Want:
         """End our side, and read on to the server's end."""
@@ -104,12 +108,12 @@ class Honest(Kind):
         self.thinks = row.random.choice((0.0, 0.0, 0.01, 0.5))  # seconds, at most
         self.thought = 0  # how many had been asked when it last thought: not before the first
 
-    def act(self) -> Want:
+    def ask(self) -> Want:
         """Think before each request but the first."""
-        if self.thinks and self.thought < self.dialogue.asked == self.dialogue.answered < self.requests:
+        if self.thinks and self.thought < self.dialogue.asked:
             self.thought = self.dialogue.asked
             return Wait(self.row.random.random() * self.thinks)
-        return super().act()
+        return self.dialogue.ask()
 
 
 class Hasty(Kind):

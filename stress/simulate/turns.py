@@ -74,11 +74,13 @@ class WatchedQueue:
         table = self._table
         done, self._work = table.queue_work - self._work, table.queue_work
         limits = table.limits
-        largest = max((max(quantum, row.limits.quantum_bytes) for quantum, row in self._quanta), default=0)
-        self._quanta.clear()
-        self._served.clear()
-        if done > limits.turn_bytes + largest + limits.step_bytes + WORDS_BYTES:
-            raise BrokenError("a turn over its budget", f"{done} bytes were sent from the queue in one turn")
+        if done > limits.turn_bytes:
+            largest = max(max(quantum, row.limits.quantum_bytes) for quantum, row in self._quanta)
+            if done > limits.turn_bytes + largest + limits.step_bytes + WORDS_BYTES:
+                raise BrokenError("a turn over its budget", f"{done} bytes were sent from the queue in one turn")
+        if self._quanta:
+            self._quanta.clear()
+            self._served.clear()
         if len(self._waiting) != len(self._queue):
             raise BrokenError("the run queue", f"{len(self._waiting)} rows were queued, {len(self._queue)} are")
 

@@ -19,7 +19,7 @@ ENDED = PEER_ENDED | HUNG_UP
 CLOCKED = (OPENING, IDLE, READING, LINGERING)  # states whose deadline only moves with an answer or a request
 
 Before = tuple[Row, Machine, int, int, float, float, float, int, int, int, int, int, int, bool]
-"""A row, and as they were when its turn began: machine, state, phase, since, paused_at, deadline, requests,
+"""A row, and as they were when its turn began: machine, state, phase, since, paused_at, active_at, requests,
 requests_then, sent, received, quantum; what the poller has told of it; whether it stood in the queue or came from it.
 """
 
@@ -59,7 +59,7 @@ class Visits:
                 row.phase,
                 row.since,
                 row.paused_at,
-                deadline(row),
+                row.active_at,
                 row.requests,
                 row.requests_then,
                 row.sent,
@@ -80,7 +80,7 @@ class Visits:
                 phase,
                 since,
                 paused_at,
-                due,
+                active_at,
                 requests,
                 requests_then,
                 sent,
@@ -97,8 +97,10 @@ class Visits:
                 self._idle.pop(row.key, None)
                 if row.state == IDLE and row.active_at != now and row.machine is machine:
                     raise BrokenError("an idle clock that stands", f"{row} has answered at {now}: {row.active_at}")
-            elif row.state == state and state in CLOCKED and due > now and not queued:
-                _check_clock(row, machine, phase, due)
+            elif row.state == state and state in CLOCKED and not queued and row.machine is machine:
+                later = row.active_at - active_at if state == IDLE else row.since - since
+                if later > 1e-9 and row.phase == phase and deadline(row) - later > now:
+                    raise BrokenError("a deadline moved by bytes", f"{row} is due at {deadline(row)}, {later} s later")
             if not (ended or moved or self.may_fail) and mask and row.state == state and not row.queued:
                 self._check_cause(row, received)
             if paused_at != NEVER and row.phase == row.state == phase and row.paused_at == NEVER and not row.queued:
@@ -132,8 +134,3 @@ def _check_budget(row: Row, ended: int, moved: int, quantum: int, visits: int) -
         raise BrokenError("a row over its quantum", f"{row} has sent {moved} bytes in a turn")
     if ended > visits * (quantum // row.limits.request_bytes + 1):
         raise BrokenError("a row over its quantum", f"{row} ended {ended} requests in a turn")
-
-
-def _check_clock(row: Row, machine: Machine, phase: int, due: float) -> None:
-    if deadline(row) > due + 1e-9 and row.machine is machine and row.phase == phase:
-        raise BrokenError("a deadline moved by bytes", f"{row} was due at {due}, now at {deadline(row)}")

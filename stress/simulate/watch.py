@@ -1,8 +1,8 @@
 """The invariants: what must hold in every run, whatever the seed, checked while it goes on.
 
 Nothing of this is in the engine: a production server pays nothing for it. What is cheap is checked at every poll; what
-looks at all rows (`scan.py`, and whether a sleep was too long), after as many events as there are rows, or twice as
-many: so a crowd of 200 costs little more than one client.
+looks at all rows (`scan.py`, and whether a sleep was too long), after four times as many events as there are rows: so
+a crowd of 200 costs little more than one client.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from .visits import Visits
 
 SLEPT_SECONDS = 0.01  # a sleep that is long enough to ask whether it was too long
 WORDLESS = (Cause.PEER_LOST, Cause.CLOSED_BY_PROGRAM, Cause.NOT_CONNECTED)  # ends without a reset that are in order
-EVENTS_A_ROW = 2  # between two looks at all rows
+EVENTS_A_ROW = 4  # before all rows are looked at again
 
 
 class Watch:
@@ -70,7 +70,8 @@ class Watch:
         now = self.simulation.now()
         self._events += 1 + len(pairs)
         self._events_awake += 1 + len(pairs)
-        if now - before > SLEPT_SECONDS and not disturbed and self._events_awake >= len(self.table.rows):
+        slept = now - before > SLEPT_SECONDS and not disturbed
+        if slept and self._events_awake >= EVENTS_A_ROW * len(self.table.rows):
             self._check_sleep(before, now)
         if not pairs:
             if not disturbed and not (self.table.queue or self.table.doomed or self.table.timers.due(now)):
@@ -155,13 +156,14 @@ class WatchedPoller(MemoryPoller):
 
     def ready(self, seconds: float | None, most: int) -> Events:
         """Poll."""
-        simulation = self._simulation
-        before, met = simulation.now(), simulation.met
-        disturbances = met["clock_jump"] + met["early"]
+        before, disturbances = self._simulation.now(), self._disturbances()
         pairs = super().ready(seconds, most)
-        disturbed = disturbances != met["clock_jump"] + met["early"]
-        self._watch.polled(before, seconds, pairs, disturbed)
+        self._watch.polled(before, seconds, pairs, disturbances != self._disturbances())
         return pairs
+
+    def _disturbances(self) -> int:
+        met = self._simulation.met
+        return met.get("clock_jump", 0) + met.get("early", 0)
 
     @property
     def asked(self) -> Mapping[int, int]:
