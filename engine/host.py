@@ -121,7 +121,9 @@ class Host(MemoryStreams):
         """Return the memory in bytes that the limits are made from."""
         return self._memory
 
-    def listen(self, address: Address, backlog: int, notsent_bytes: int = 0) -> "_HostListening":
+    def listen(
+        self, address: Address, backlog: int, notsent_bytes: int = 0, mode: int | None = None
+    ) -> "_HostListening":
         """Expect connections for this address."""
         streams_only(address)
         self._last += 1
@@ -129,7 +131,7 @@ class Host(MemoryStreams):
         self.poller.pollables[self._last] = listening
         return listening
 
-    def bind(self, address: Address) -> NoReturn:
+    def bind(self, address: Address, mode: int | None = None) -> NoReturn:
         """Raise OSError: a host's datagrams are not there yet."""
         raise OSError(EOPNOTSUPP, "the host platform has no datagrams")
 

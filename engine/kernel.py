@@ -7,22 +7,23 @@ a system lacks is left out, for each is a help and none a need. Never `repr` a s
 import os
 import socket
 import struct
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from errno import EADDRINUSE, EINPROGRESS, EINVAL, ENOTSOCK
+from errno import EINPROGRESS, EINVAL, ENOTSOCK
 from random import Random, SystemRandom
 from selectors import BaseSelector, SelectSelector
-from stat import S_ISSOCK
-from sys import byteorder
 from typing import cast
 
 from .machine import HasDescriptor, Piece
-from .platform import Address, Channel, Where, datagrams_only, streams_only
+from .platform import Address, Channel, Credentials, Where, datagrams_only, has_file, streams_only
 from .selector import best_selector, poller_for, tells_peer_end
+from .socket_files import Identity, bind, remove
 
 DESCRIPTORS_KEPT = 32  # left to the rest of the program
 SELECT_MOST = 1024  # FD_SETSIZE: select(2) can't name more
+_UCRED = struct.Struct("3i")
 PIECES_MOST = 1024  # IOV_MAX on Linux: sendmsg(2) refuses more
 
 
@@ -52,8 +53,8 @@ class Kernel:
         except (AttributeError, ValueError, OSError):
             return 1 << 30
 
-    def listen(self, address: Address, backlog: int, notsent_bytes: int) -> "ListeningSocket":
-        """Bind and listen. Accepted sockets inherit the options that are set here."""
+    def listen(self, address: Address, backlog: int, notsent_bytes: int, mode: int | None = None) -> "ListeningSocket":
+        """Bind and listen. Accepted sockets inherit the options that are set here; `mode` is a socket file's."""
         streams_only(address)
         if address.kind == "fd":
             return ListeningSocket(_inherited(address.port), address, None)
@@ -61,17 +62,18 @@ class Kernel:
         channel = socket.socket(family, socket.SOCK_STREAM)
         try:
             channel.setblocking(False)
-            bound = None
-            if address.kind == "unix":
-                bound = _bind_path(channel, address.host)
+            made = None
+            if has_file(address):
+                made = bind(channel, address.host, mode, lambda: channel.listen(backlog))
             else:
-                _set_options(channel, notsent_bytes)
+                if address.kind == "tcp":
+                    _set_options(channel, notsent_bytes)
                 channel.bind(where)
-            channel.listen(backlog)
+                channel.listen(backlog)
         except BaseException:
             channel.close()
             raise
-        return ListeningSocket(channel, address, bound)
+        return ListeningSocket(channel, address, made)
 
     def connect(self, address: Address) -> Channel:
         """Begin to connect to a numeric address or a path."""
@@ -90,16 +92,16 @@ class Kernel:
             raise
         return channel
 
-    def bind(self, address: Address) -> "DatagramSocket":
-        """Bind a socket for datagrams to a numeric address or a path."""
+    def bind(self, address: Address, mode: int | None = None) -> "DatagramSocket":
+        """Bind a socket for datagrams to a numeric address or a path; `mode` is a socket file's."""
         datagrams_only(address)
         family, where = _family_and_where(address)
         channel = socket.socket(family, socket.SOCK_DGRAM)
         try:
             channel.setblocking(False)
-            bound = None
-            if address.kind == "unixgram":
-                bound = _bind_path(channel, address.host)
+            made = None
+            if has_file(address):
+                made = bind(channel, address.host, mode, lambda: None)
             else:
                 if family == socket.AF_INET6:
                     _set_option(channel, "IPPROTO_IPV6", "IPV6_V6ONLY", 1)
@@ -107,7 +109,7 @@ class Kernel:
         except BaseException:
             channel.close()
             raise
-        return DatagramSocket(channel, address, bound)
+        return DatagramSocket(channel, address, made)
 
     def failure(self, channel: Channel) -> int:
         """Return the error that a connection attempt ended with (SO_ERROR)."""
@@ -116,6 +118,16 @@ class Kernel:
     def local(self, channel: Channel) -> Where:
         """Return the socket's own address."""
         return _socket(channel).getsockname()
+
+    def credentials(self, channel: Channel) -> Credentials | None:
+        """Ask who has connected to a UNIX socket (SO_PEERCRED, unix(7)); None where that cannot be known."""
+        if not hasattr(socket, "SO_PEERCRED") or getattr(channel, "family", None) != socket.AF_UNIX:
+            return None
+        with suppress(OSError):
+            return Credentials(
+                *_UCRED.unpack(_socket(channel).getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+            )
+        return None
 
     def send_many(self, channel: Channel, pieces: Sequence[Piece]) -> int:
         """Send several pieces in one sendmsg(2); joined where there is none."""
@@ -140,7 +152,7 @@ class Kernel:
             from fcntl import ioctl
             from termios import TIOCOUTQ
 
-            return int.from_bytes(ioctl(channel.fileno(), TIOCOUTQ, b"\0\0\0\0"), byteorder)
+            return int.from_bytes(ioctl(channel.fileno(), TIOCOUTQ, b"\0\0\0\0"), sys.byteorder)
         except (ImportError, OSError, ValueError):
             return -1
 
@@ -162,12 +174,12 @@ class Kernel:
 
 
 class ListeningSocket:
-    """A socket that listens. `bound` is the (device, inode) of the socket file that it made, which it removes."""
+    """A socket that listens. `made` is the socket file that it made, which it removes."""
 
-    def __init__(self, channel: socket.socket, address: Address, bound: tuple[int, int] | None) -> None:
+    def __init__(self, channel: socket.socket, address: Address, made: Identity | None) -> None:
         self._channel = channel
         self._address = address
-        self._bound = bound
+        self._made = made
 
     def fileno(self) -> int:
         """Return its descriptor."""
@@ -194,16 +206,17 @@ class ListeningSocket:
     def close(self) -> None:
         """Stop listening, and remove the socket file if it is still the one that was made."""
         self._channel.close()
-        _remove(self._address.host, self._bound)
+        if self._made is not None:
+            remove(self._address.host, self._made)
 
 
 class DatagramSocket:
-    """A socket for datagrams. `bound` is what a listening socket's is."""
+    """A socket for datagrams. `made` is what a listening socket's is."""
 
-    def __init__(self, channel: socket.socket, address: Address, bound: tuple[int, int] | None) -> None:
+    def __init__(self, channel: socket.socket, address: Address, made: Identity | None) -> None:
         self._channel = channel
         self._address = address
-        self._bound = bound
+        self._made = made
         self.fileno = channel.fileno
 
     def receive(self, size: int) -> tuple[bytes, Where, bool]:
@@ -228,7 +241,8 @@ class DatagramSocket:
     def close(self) -> None:
         """Free it, and remove the socket file if it is still the one that was made."""
         self._channel.close()
-        _remove(self._address.host, self._bound)
+        if self._made is not None:
+            remove(self._address.host, self._made)
 
 
 def resolve(address: Address) -> list[Address]:
@@ -250,6 +264,8 @@ def _family_and_where(address: Address) -> tuple[int, str | tuple[str, int]]:
     if address.kind in ("unix", "unixgram"):
         if not hasattr(socket, "AF_UNIX"):
             raise OSError(EINVAL, "no UNIX sockets on this platform")
+        if address.host.startswith("\0") and sys.platform != "linux":
+            raise OSError(EINVAL, "only Linux has abstract names")
         return socket.AF_UNIX, address.host
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     host = address.host.partition("%")[0]
@@ -290,45 +306,6 @@ def _inherited(descriptor: int) -> socket.socket:
         channel.detach()  # it is still the caller's
         raise
     return channel
-
-
-def _bind_path(channel: socket.socket, path: str) -> tuple[int, int]:
-    """Bind to a path, in place of a socket file that nobody listens at any more. Returns the file's identity."""
-    try:
-        channel.bind(path)
-    except OSError as error:
-        if error.errno != EADDRINUSE or not _is_stale(path):
-            raise
-        os.unlink(path)
-        channel.bind(path)
-    return _identity(path)
-
-
-def _is_stale(path: str) -> bool:
-    if not S_ISSOCK(os.stat(path).st_mode):
-        return False
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:  # it is refused by none that is open
-        try:
-            probe.setblocking(False)
-            probe.connect(path)
-        except ConnectionRefusedError:
-            return True
-        except OSError:
-            pass
-    return False
-
-
-def _remove(path: str, bound: tuple[int, int] | None) -> None:
-    """Remove a socket file, if it is the one that was bound and nobody has put another there since."""
-    if bound is not None:
-        with suppress(OSError):
-            if _identity(path) == bound:
-                os.unlink(path)
-
-
-def _identity(path: str) -> tuple[int, int]:
-    status = os.stat(path)
-    return status.st_dev, status.st_ino
 
 
 def _soft_descriptor_limit() -> int:

@@ -17,7 +17,19 @@ from random import Random
 from typing import Any, Protocol, cast
 
 from .machine import HasDescriptor, Piece
-from .platform import BROKEN, FAILED, HUNG_UP, PEER_ENDED, READABLE, WRITABLE, Address, Channel, Events, Where
+from .platform import (
+    BROKEN,
+    FAILED,
+    HUNG_UP,
+    PEER_ENDED,
+    READABLE,
+    WRITABLE,
+    Address,
+    Channel,
+    Credentials,
+    Events,
+    Where,
+)
 
 
 class Network(Protocol):
@@ -372,6 +384,10 @@ class MemoryStreams:
     def local(self, channel: Channel) -> Where:
         """Return the channel's own address."""
         return end_of(channel).where
+
+    def credentials(self, channel: Channel) -> Credentials | None:
+        """Nobody has any."""
+        return None
 
     def send_many(self, channel: Channel, pieces: Sequence[Piece]) -> int:
         """Send what can be sent of several pieces."""

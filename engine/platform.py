@@ -33,7 +33,8 @@ Where = Any
 class Address(NamedTuple):
     """Where to listen or connect: `tcp` with host and port, `unix` with a path in host, `fd` with a number in port.
 
-    And where to bind for datagrams: `udp` with host and port, `unixgram` with a path in host.
+    And where to bind for datagrams: `udp` with host and port, `unixgram` with a path in host. A path that begins with
+    "\\0" is an abstract name, of which there is no file; it is written with an @ (unix(7)).
     """
 
     kind: str
@@ -42,7 +43,7 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         if self.kind in ("unix", "unixgram"):
-            return f"{self.kind}:{self.host}"
+            return f"{self.kind}:{self.host}".replace(":\0", ":@", 1)
         if self.kind == "fd":
             return f"fd:{self.port}"
         place = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -55,16 +56,18 @@ class Address(NamedTuple):
 
 
 def parse_address(text: str) -> Address:
-    """Read `HOST:PORT`, `[IPV6]:PORT`, `:PORT` (all of IPv4), `tcp:...`, `unix:PATH` or `fd:N`.
+    """Read `HOST:PORT`, `[IPV6]:PORT`, `:PORT` (all of IPv4), `tcp:...`, `unix:PATH`, `unix:@NAME` or `fd:N`.
 
-    And for datagrams `udp:HOST:PORT`, with the same hosts, or `unixgram:PATH`. Raises ValueError with one sentence that
-    shows the text.
+    And for datagrams `udp:HOST:PORT`, with the same hosts, or `unixgram:PATH`. @NAME is an abstract name. Raises
+    ValueError with one sentence that shows the text.
     """
     kind, colon, rest = text.partition(":")
     if kind in ("unix", "unixgram") and colon:
         if not rest or "\0" in rest:
             raise ValueError(f"{text!r}: {kind}: needs a path")
-        return Address(kind, rest)
+        if rest == "@":
+            raise ValueError(f"{text!r}: {kind}: needs a name after the @")
+        return Address(kind, "\0" + rest[1:] if rest.startswith("@") else rest)
     if kind == "fd" and colon:
         if not (rest.isascii() and rest.isdigit() and len(rest) < 20):
             raise ValueError(f"{text!r}: fd: needs a descriptor's number")
@@ -81,6 +84,11 @@ def parse_address(text: str) -> Address:
     return Address(kind if prefixed else "tcp", host[1:-1] if bracketed else host or "0.0.0.0", int(port))
 
 
+def has_file(address: Address) -> bool:
+    """Tell whether a socket at this address has a file: one with a path, and not an abstract name."""
+    return address.kind in ("unix", "unixgram") and not address.host.startswith("\0")
+
+
 def streams_only(address: Address) -> None:
     """Raise OSError for an address of datagrams, which have no connections."""
     if address.datagrams:
@@ -91,6 +99,14 @@ def datagrams_only(address: Address) -> None:
     """Raise OSError for an address of connections, which are listened for."""
     if not address.datagrams:
         raise OSError(EOPNOTSUPP, f"{address} takes connections: it can be listened at, but not bound for datagrams")
+
+
+class Credentials(NamedTuple):
+    """Who was at the other end of a UNIX socket when it connected: process, user and group (SO_PEERCRED, unix(7))."""
+
+    pid: int
+    uid: int
+    gid: int
 
 
 class Channel(Protocol):
@@ -228,16 +244,16 @@ class Platform(Protocol):
         """Return the machine's memory in bytes."""
         ...
 
-    def listen(self, address: Address, backlog: int, notsent_bytes: int) -> Listening:
-        """Begin to listen. Raises OSError."""
+    def listen(self, address: Address, backlog: int, notsent_bytes: int, mode: int | None = None) -> Listening:
+        """Begin to listen; `mode` are a socket file's permissions, None for the umask's. Raises OSError."""
         ...
 
     def connect(self, address: Address) -> Channel:
         """Begin to connect; the channel turns writable when that has ended, either way. Raises OSError."""
         ...
 
-    def bind(self, address: Address) -> DatagramChannel:
-        """Begin to take datagrams. Raises OSError."""
+    def bind(self, address: Address, mode: int | None = None) -> DatagramChannel:
+        """Begin to take datagrams; `mode` as in `listen`. Raises OSError."""
         ...
 
     def failure(self, channel: Channel) -> int:
@@ -246,6 +262,10 @@ class Platform(Protocol):
 
     def local(self, channel: Channel) -> Where:
         """Return the channel's own address."""
+        ...
+
+    def credentials(self, channel: Channel) -> Credentials | None:
+        """Tell who is at the other end of a UNIX socket; None where that cannot be known."""
         ...
 
     def send_many(self, channel: Channel, pieces: Sequence[Piece]) -> int:

@@ -12,7 +12,7 @@ from .limits import Limits
 from .listener import Factory, Listener, admit
 from .machine import Cause, Reason
 from .patience import expire
-from .platform import READABLE, Address, Channel, Events, Platform, Where, parse_address
+from .platform import READABLE, Address, Channel, Events, Platform, Where, has_file, parse_address
 from .report import RowReport, TotalsReport, report_row, report_rows, report_totals
 from .row import IDLE, OPENING, WORKING, Row
 from .schedule import Rank, schedule_by
@@ -55,15 +55,21 @@ class Reactor:
 
     # Coming in.
 
-    def listen(self, address: str | Address, factory: Factory, limits: Limits | None = None) -> Listener:
-        """Begin to listen at HOST:PORT, unix:PATH or fd:N; `factory(row)` makes each row's machine.
+    def listen(
+        self, address: str | Address, factory: Factory, limits: Limits | None = None, *, mode: int | None = None
+    ) -> Listener:
+        """Begin to listen at HOST:PORT, unix:PATH, unix:@NAME or fd:N; `factory(row)` makes each row's machine.
 
-        Raises ValueError for an address that cannot be read, OSError where the kernel refuses.
+        `mode` are the permissions of a UNIX socket's file, such as 0o660, from its first moment on; None leaves them to
+        the umask. Raises ValueError for an address that cannot be read, or that has no file and is given a mode;
+        OSError where the kernel refuses.
         """
         if isinstance(address, str):
             address = parse_address(address)
+        if mode is not None and not has_file(address):
+            raise ValueError(f"{address} has no file that could be given permissions")
         limits = limits or self.limits
-        channel = self.platform.listen(address, limits.backlog, limits.notsent_bytes)
+        channel = self.platform.listen(address, limits.backlog, limits.notsent_bytes, mode)
         listener = Listener(self.table, channel, factory, limits)
         self.listeners.append(listener)
         return listener

@@ -59,7 +59,7 @@ def report_row(row: Row) -> RowReport:
     return RowReport(
         key=row.key,
         listener=row.listener,
-        peer=printable(show_where(row.peer)),
+        peer=_peer(row),
         state=STATES[row.state],
         age=now - row.born,
         since=now - (row.since if row.paused_at == NEVER else row.paused_at),
@@ -111,7 +111,7 @@ def show_where(where: Where) -> str:
         return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
     if isinstance(where, bytes):
         return "unix:@" + where[1:].decode("utf-8", "backslashreplace")
-    return f"unix:{where}"
+    return f"unix:{where}".replace(":\0", ":@", 1)
 
 
 def printable(text: str) -> str:
@@ -123,6 +123,14 @@ def show_mask(mask: int) -> str:
     """Write what a row asks of the poller: r, w, e (the peer's end) or - for nothing."""
     letters = ((READABLE, "r"), (WRITABLE, "w"), (PEER_ENDED, "e"))
     return "".join(letter for bit, letter in letters if mask & bit) or "-"
+
+
+def _peer(row: Row) -> str:
+    """Return the peer's address, or who it is where it has none: a client of a UNIX socket seldom binds its own."""
+    if row.peer == "":
+        who = row.credentials
+        return "unix:" if who is None else f"unix:pid={who.pid},uid={who.uid}"
+    return printable(show_where(row.peer))
 
 
 def _to_send(row: Row) -> int:

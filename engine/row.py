@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from .limits import Limits
 from .machine import Cause, File, Machine, Piece, Reason
-from .platform import PEER_ENDED, READABLE, WRITABLE, Channel, Where
+from .platform import PEER_ENDED, READABLE, WRITABLE, Channel, Credentials, Where
 from .timers import NEVER
 
 if TYPE_CHECKING:
@@ -123,9 +123,9 @@ class _Hot:
 class Row(_Hot):
     """One connection's place in the table, and what its machine may see and do.
 
-    A machine uses `key` (never reused), `peer`, `local`, `now`, `wall`, `limits`, `random`, `peer_ended`, `wake()` and
-    `close()`; the rest belongs to the engine. The machine that a row begins with may give it other `limits`, a later
-    one gets them with `Become`. Times are seconds on the platform's clock.
+    A machine uses `key` (never reused), `peer`, `local`, `credentials`, `now`, `wall`, `limits`, `random`,
+    `peer_ended`, `wake()` and `close()`; the rest belongs to the engine. The machine that a row begins with may give it
+    other `limits`, a later one gets them with `Become`. Times are seconds on the platform's clock.
     """
 
     __slots__ = (
@@ -212,6 +212,11 @@ class Row(_Hot):
     def local(self) -> Where:
         """Our own address of this connection; "" once it has ended."""
         return "" if self.state == CLOSED else self.table.platform.local(self.channel)
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """Who has connected to a UNIX socket; None where that cannot be known, and once it has ended."""
+        return None if self.state == CLOSED else self.table.platform.credentials(self.channel)
 
     def wake(self) -> None:
         """Have the machine stepped soon, unless its output is blocked (then it is stepped when that has gone)."""

@@ -32,7 +32,7 @@ from .memory import End, MemoryPoller, MemoryStreams, end_of
 from .network import GONE, NO_FAULTS, FaultyEnd, Link, SimulatedEnd, SimulatedListening
 from .network_datagrams import DatagramEnd, DatagramPeer, Datagrams
 from .outside import Client, Factory, Peer
-from .platform import READABLE, WRITABLE, Address, Channel, parse_address, streams_only
+from .platform import READABLE, WRITABLE, Address, Channel, Credentials, parse_address, streams_only
 
 if TYPE_CHECKING:
     from .reactor import Reactor
@@ -57,6 +57,7 @@ class Simulation(MemoryStreams):
     """
 
     tells_peer_end = True
+    everybody = Credentials(2, 1000, 1000)  # at the other end of each UNIX socket
 
     def __init__(
         self,
@@ -185,7 +186,9 @@ class Simulation(MemoryStreams):
         """Return 2 GiB."""
         return 2 << 30
 
-    def listen(self, address: Address, backlog: int, notsent_bytes: int = 0) -> "SimulatedListening":
+    def listen(
+        self, address: Address, backlog: int, notsent_bytes: int = 0, mode: int | None = None
+    ) -> "SimulatedListening":
         """Begin to listen; port 0 picks one. Raises OSError where somebody listens already."""
         streams_only(address)
         if address.kind == "tcp" and address.port == 0:
@@ -233,7 +236,7 @@ class Simulation(MemoryStreams):
             faults=self.faults if faults is None else faults,
         )
 
-    def bind(self, address: Address) -> DatagramEnd:
+    def bind(self, address: Address, mode: int | None = None) -> DatagramEnd:
         """Begin to take datagrams; port 0 picks one. Raises OSError where somebody does already."""
         return self.datagrams.bind(address)
 
@@ -246,6 +249,10 @@ class Simulation(MemoryStreams):
     def abort(self, channel: Channel) -> None:
         """Close with a reset."""
         end_of(channel).abort()
+
+    def credentials(self, channel: Channel) -> Credentials | None:
+        """Return `everybody` for a UNIX socket: its own address is a path, or nothing."""
+        return self.everybody if isinstance(end_of(channel).where, str) else None
 
     def send_file(self, channel: Channel, file: HasDescriptor, offset: int, count: int) -> int:
         """Send what can be sent of a file's part; the disk may be slow, and then all wait."""

@@ -6,7 +6,6 @@ is one line and exit 1. Nobody who reads what a server says can keep it waiting.
 """
 
 import argparse
-import os
 import re
 import selectors
 import signal
@@ -21,6 +20,7 @@ from ..engine import Address, Limits, Notice, Reactor, parse_address
 from ..engine.kernel import Kernel, resolve
 from ..engine.limits import KIB
 from ..engine.listener import Factory
+from ..engine.platform import has_file
 from ..engine.selector import best_selector
 from .output import After, Output
 from .watch import Watch
@@ -127,12 +127,26 @@ def _origin(text: str) -> str:
     raise argparse.ArgumentTypeError(f"{text!r} is no origin, such as https://example.org (DIR stands before --cors)")
 
 
+def _mode(text: str) -> int:
+    """Read permissions as chmod takes them in octal."""
+    if re.fullmatch("0?[0-7]{3}", text):
+        return int(text, 8)
+    raise argparse.ArgumentTypeError(f"{text!r} are no permissions in octal, such as 660")
+
+
 def _add_server_options(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(
         "--bind",
         action="append",
         metavar="ADDRESS",
-        help="HOST:PORT, [IPV6]:PORT, unix:PATH or fd:N; repeatable; port 0 picks one (default: 127.0.0.1:8000)",
+        help="HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME (abstract) or fd:N; repeatable; port 0 picks one "
+        "(default: 127.0.0.1:8000)",
+    )
+    parser.add_argument(
+        "--socket-mode",
+        type=_mode,
+        metavar="MODE",
+        help="permissions of UNIX socket files, such as 660 (default: umask)",
     )
     parser.add_argument("--control", metavar="PATH", help="a UNIX socket for operators: rows, stats, kill KEY, drain")
     parser.add_argument("--schedule", choices=("fair", "shortest"), default="fair", help="who moves next")
@@ -153,6 +167,8 @@ def _add_server_options(parser: argparse.ArgumentParser, name: str) -> None:
 def _serve(options: argparse.Namespace) -> int:
     limits = _limits(options)
     addresses = [address for text in options.bind or ["127.0.0.1:8000"] for address in _addresses(text)]
+    if options.socket_mode is not None and not any(map(has_file, addresses)):
+        raise MistakeError("--socket-mode: no address has a socket file")
     with ExitStack() as stack:
         outputs = _Outputs(lambda seconds, function: reactor.after(seconds, function))
         stack.callback(outputs.close)  # after the reactor, which still tells of the rows that it ends
@@ -161,7 +177,7 @@ def _serve(options: argparse.Namespace) -> int:
         stack.enter_context(_Signals(reactor, outputs.reopen))
         factory = _factory(options, reactor, outputs)
         for address in addresses:
-            _listen(reactor, address, factory, limits)
+            _listen(reactor, address, factory, limits, options.socket_mode if has_file(address) else None)
         shown = [_show(options.command, listener.address) for listener in reactor.listeners]
         if options.control:
             _open_control(options.control, reactor)
@@ -172,10 +188,10 @@ def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
-def _listen(reactor: Reactor, address: Address, factory: Factory, limits: Limits) -> None:
+def _listen(reactor: Reactor, address: Address, factory: Factory, limits: Limits, mode: int | None) -> None:
     """Listen, or say at which of several addresses that failed."""
     try:
-        reactor.listen(address, factory, limits)
+        reactor.listen(address, factory, limits, mode=mode)
     except OSError as error:
         raise OSError(f"{address}: {error.strerror or error}") from None
 
@@ -266,11 +282,7 @@ def _open_control(path: str, reactor: Reactor) -> None:
     """Listen for operators on a socket that only its owner can open."""
     from .control import Control
 
-    mask = os.umask(0o177)
-    try:
-        _listen(reactor, Address("unix", path), Control(reactor), Limits(idle_seconds=float("inf")))
-    finally:
-        os.umask(mask)
+    _listen(reactor, Address("unix", path), Control(reactor), Limits(idle_seconds=float("inf")), 0o600)
 
 
 def _show(command: str, address: Address) -> str:

@@ -635,6 +635,50 @@ def test_control(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("mode", ["660", "0604"])
+def test_the_mode_of_a_socket_file(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "here"
+    with served("echo", *LOCAL, "--bind", f"unix:{path}", "--socket-mode", mode) as server:
+        assert stat.S_IMODE(path.stat().st_mode) == int(mode, 8)
+        assert server.end() == 0
+    assert not path.exists()
+
+
+@IN_THIS_PROCESS
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ((*LOCAL, "--socket-mode", "660"), "no address has a socket file"),
+        (("--bind", "unix:@name", "--socket-mode", "660"), "no address has a socket file"),
+        (("--bind", "unix:here", "--socket-mode", "680"), "'680' are no permissions in octal"),
+        (("--bind", "unix:here", "--socket-mode", "rw"), "'rw' are no permissions in octal"),
+        (("--bind", "unix:here", "--socket-mode", "1777"), "'1777' are no permissions in octal"),
+        (
+            (
+                "--bind",
+                "unix:@",
+            ),
+            "'unix:@': unix: needs a name after the @",
+        ),
+    ],
+)
+def test_what_has_no_mode(words: tuple[str, ...], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = one_line(capsys, "echo", *words)
+    assert code == 2 and why in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract names")
+def test_an_abstract_name(tmp_path: Path) -> None:
+    name = f"partway-{os.getpid()}-{tmp_path.name}"
+    with served("echo", "--bind", f"unix:@{name}") as server, socket.socket(socket.AF_UNIX) as channel:
+        assert f"unix:@{name}" in server.first
+        channel.settimeout(SECONDS_MOST)
+        channel.connect(f"\0{name}")
+        assert answered(channel, b"x", b"x") == b"x"
+        channel.close()
+        assert server.end() == 0
+
+
 def test_a_control_that_was_left_behind_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "control"
     with socket.socket(socket.AF_UNIX) as stale:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from partway.engine import Address, parse_address
+from partway.engine.platform import has_file
 
 PORTS = some.integers(0, 65535)
 HOSTS = some.from_regex(r"[a-z0-9][a-z0-9.-]{0,20}", fullmatch=True).filter(
@@ -78,5 +79,17 @@ def test_what_is_shown_can_be_read(host: str, port: int) -> None:
 
 @given(some.text(min_size=1, max_size=20).filter(lambda path: "\0" not in path))
 def test_paths_are_taken_as_they_are(path: str) -> None:
-    assert parse_address(f"unix:{path}") == Address("unix", path)
-    assert str(Address("unix", path)) == f"unix:{path}"
+    for kind in ("unix", "unixgram"):
+        if not path.startswith("@"):
+            assert parse_address(f"{kind}:{path}") == Address(kind, path)
+            assert str(Address(kind, path)) == f"{kind}:{path}"
+            assert has_file(Address(kind, path))
+        name = Address(kind, f"\0{path}")
+        assert parse_address(f"{kind}:@{path}") == name and str(name) == f"{kind}:@{path}"
+        assert not has_file(name)
+
+
+@pytest.mark.parametrize("kind", ["unix", "unixgram"])
+def test_an_abstract_name_has_a_name(kind: str) -> None:
+    with pytest.raises(ValueError, match=f"'{kind}:@'.*needs a name"):
+        parse_address(f"{kind}:@")

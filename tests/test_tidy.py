@@ -16,7 +16,7 @@ ENGINE = ROOT / "engine"
 SIMULATION = {"simulation", "agenda", "network", "network_datagrams", "outside", "faults"}
 LAYERS = {
     0: {"limits", "machine", "timers", "platform"},
-    1: {"buffers", "row", "memory", "kernel", "selector", "host", "freeze", *SIMULATION},
+    1: {"buffers", "row", "memory", "kernel", "selector", "socket_files", "host", "freeze", *SIMULATION},
     2: {"table", "schedule"},
     3: {"stream", "ending", "patience", "listener", "report"},
     4: {"reactor", "__init__"},
@@ -25,7 +25,13 @@ LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
 BANNED = {"threading", "_thread", "asyncio", "logging", "queue", "subprocess", "socketserver", "concurrent"}
 BANNED |= {"multiprocessing"}
 SYSTEM = {"socket", "select", "selectors", "time", "ssl", "signal"}
-SYSTEM_ALLOWED = {"engine/kernel.py", "engine/selector.py", "protocols/command.py", "protocols/output.py"}
+SYSTEM_ALLOWED = {
+    "engine/kernel.py",
+    "engine/selector.py",
+    "engine/socket_files.py",
+    "protocols/command.py",
+    "protocols/output.py",
+}
 SOURCES = sorted(path for folder in ("engine", "protocols", "stress") for path in (ROOT / folder).rglob("*.py"))
 LIBRARY = [path for path in SOURCES if path.relative_to(ROOT).parts[0] != "stress"]
 FUNCTION_LINES_MAX = 70
