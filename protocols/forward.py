@@ -54,12 +54,13 @@ class Forward:
 class Half:
     """One row of a tunnel: what has come in here and is to go out there."""
 
-    __slots__ = ("half_closed", "inbox", "moved", "partner", "peer_ended", "row", "sending")
+    __slots__ = ("half_closed", "inbox", "moved", "partner", "pause", "peer_ended", "row", "sending")
 
     def __init__(self, row: Row, partner: "Half | None" = None) -> None:
         self.row = row
         row.limits = tunnel_limits(row.limits)
         self.inbox = Inbox(row)
+        self.pause = row.limits.idle_seconds / 3  # looked at twice before its patience would end
         self.partner = partner
         self.peer_ended = False
         self.half_closed = False
@@ -90,13 +91,13 @@ class Half:
             return ABORT
         if self.sending:  # the last piece has left
             self.sending = False
-            self.moved = partner.moved = True  # the partner sees it in time: it rests for half a period
+            self.moved = partner.moved = True  # the partner sees it in time: it never pauses for long
         data = partner.inbox.take()
         if data:
             self.sending = True
             partner.row.wake()  # it may have been waiting for room
             return data
-        if self.moved or (partner.sending and self.row.active_at < self.row.now):
+        if self.moved or (partner.sending and self.row.active_at + self.pause <= self.row.now):
             self.moved = False
             return NEXT
         if partner.peer_ended and not self.half_closed:
@@ -106,13 +107,12 @@ class Half:
         return self._rest(partner)
 
     def _rest(self, partner: "Half") -> Want:
-        """Say what to wait for, with nothing to send: while the partner sends, for no longer than half a period."""
-        period = self.row.limits.idle_seconds / 2
+        """Say what to wait for, with nothing to send: while the partner sends, not without end."""
         if not self.peer_ended and self.duplex:
-            return Read(period) if partner.sending else READ
+            return Read(self.pause) if partner.sending else READ
         if self.half_closed and self.peer_ended and not len(self.inbox):
             return CLOSE
-        return Wait(period) if partner.sending else PARK
+        return Wait(self.pause) if partner.sending else PARK
 
     def ended(self, reason: Reason) -> None:
         """Take the other half along, unless all was said in both directions."""

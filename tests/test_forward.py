@@ -481,6 +481,17 @@ def test_a_slow_reader_gets_all_of_what_was_taken_at_once(reader: str, relay_byt
     assert slow.over and speaker.over  # and then the tunnel is idle
 
 
+def test_a_slow_reader_keeps_nobody_busy() -> None:
+    """Each `NEXT` costs more than this quantum: who said it again in the next turn would never rest."""
+    tunnel = Tunnel(limits=replace(PATIENT, quantum_bytes=5000), capacity_bytes=2000)
+    tunnel.client.reading = False
+    tunnel.target.say(noise(10_000))
+    tunnel.pass_time(0.1)
+    turns = tunnel.reactor.totals().turns
+    tunnel.pass_time(PATIENT.idle_seconds)
+    assert not tunnel.client.over and tunnel.reactor.totals().turns < turns + 20
+
+
 def test_a_drain_waits_for_what_is_under_way() -> None:
     tunnel = Tunnel(capacity_bytes=2000)
     answer = noise(50_000)
