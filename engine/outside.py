@@ -248,8 +248,7 @@ class Client:
 
     def _may_move(self) -> bool:
         if self._output is not None:
-            while getattr(self.machine, "duplex", False) and self._receive():
-                pass
+            self._read_ahead()
             return self._push(self._output)
         if self._reads and self._begun:
             return self._receive()
@@ -261,6 +260,11 @@ class Client:
         begins, self._begun = not self._begun, True
         ends, self._told = self._end.end_arrived and not self._told, self._end.end_arrived
         return begins or ends  # who takes no bytes is told of the end all the same
+
+    def _read_ahead(self) -> None:
+        """Feed a machine that reads while its output is blocked."""
+        while getattr(self.machine, "duplex", False) and self._receive():
+            pass
 
     def _receive(self) -> bool:
         """Feed the machine what has arrived; False where that is nothing."""
@@ -314,6 +318,8 @@ class Client:
                 elif isinstance(want, _OUTPUT):
                     output = want if type(want) is bytes else b"".join(want) if isinstance(want, tuple) else flat(want)
                     if output and not self._push(output):
+                        if self._output is not None:  # what came while it took nothing: nobody will tell of it again
+                            self._read_ahead()
                         break
                 elif not self._goes_on(want) and not (self._reads and self._receive()):
                     break

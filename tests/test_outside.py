@@ -183,6 +183,22 @@ def test_who_is_blocked_is_fed_only_if_it_is_duplex(duplex: bool) -> None:
     assert made[0].steps == 1, "output goes first"
 
 
+@pytest.mark.parametrize("duplex", [True, False])
+def test_what_came_before_it_was_blocked_is_fed_too(duplex: bool) -> None:
+    kind = Duplex if duplex else Acting
+    party = Party(Acts(lambda machine: b"hello" if machine.steps == 1 else PARK), capacity_bytes=1000)
+    made: list[Acting] = []
+
+    def factory(client: Any) -> Acting:
+        made.append(kind(client, lambda machine: Wait(0.5) if machine.steps == 1 else bytes(50_000)))
+        return made[-1]
+
+    client = party.simulation.enter(SERVER, factory)
+    party.run(1.0)
+    assert client.sent == 1000, "the server takes nothing"
+    assert made[0].data == (b"hello" if duplex else b"")
+
+
 # What changes.
 
 

@@ -63,7 +63,8 @@ class Scan:
                 self.queue.check_wait(key)
             else:
                 self._check_rest(row, due, drained)
-            if due < past and not bites:
+            armed = not row.queued or row.alarm <= due  # who came to the queue from rest: else it is when it rests
+            if due < past and armed and not bites:
                 self._check_overdue(row, due)
             self._check_held(row)
             self._check_passed(row)

@@ -86,7 +86,9 @@ class WatchedQueue:
 
     def check_wait(self, key: int) -> None:
         """Check that a row in the queue has its turn when all others have had theirs, at the latest."""
-        turn, _, _ = self._waiting[key]
+        turn, work, rank = self._waiting[key]
+        if self._ranked and (self._table.queue_work - work) * AGEING <= rank:
+            return  # newcomers with less to send still go first, however many turns that takes
         waited = self._table.totals.turns - turn
         limits = self._table.limits
         visit = limits.quantum_bytes + limits.receive_bytes + 2 * limits.request_bytes
