@@ -5,7 +5,7 @@ them out here is none of the engine's code: a second reading of the contract, wh
 """
 
 from collections.abc import Callable
-from errno import EAGAIN, errorcode
+from errno import EAGAIN, ECONNREFUSED, errorcode
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -114,14 +114,14 @@ class Peer:
         self._end.vanish()
 
     def _changed(self, end: End) -> None:
-        if end.error == EAGAIN:  # to connect to a UNIX socket whose queue is full is "not now", but nothing follows
+        if end.error in (ECONNREFUSED, EAGAIN):  # a UNIX socket's full queue is "not now", but nothing follows
             self.refused = True
         self._push()
         if self.watcher is not None:
             self.watcher()
 
     def _push(self) -> None:
-        if self._end.closed:
+        if self._end.closed or self.refused:
             return
         while self._unsent:
             try:

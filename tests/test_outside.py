@@ -338,6 +338,19 @@ def test_nobody_listens_at_a_path_and_a_full_queue_there() -> None:
     assert [peer.refused for peer in peers] == [True, True]
 
 
+@pytest.mark.parametrize("address", ["server:9", "unix:/there"])
+@pytest.mark.parametrize("ends", [True, False])
+def test_who_has_spoken_before_it_is_refused_is_not_reset(address: str, ends: bool) -> None:
+    simulation = Simulation(1)
+    peer = simulation.dial(address)
+    peer.say(b"hello")
+    if ends:
+        peer.half_close()
+    simulation.travel()
+    assert peer.heard() == b""
+    assert (peer.refused, peer.reset) == (True, False)
+
+
 def test_closed_by_the_program() -> None:
     party = Party(held_open)
     politely, rudely = party.enter(held_open), party.enter(held_open)

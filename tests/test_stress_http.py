@@ -28,7 +28,7 @@ from partway.stress.clients.http_answers import (
     Answers,
     refusal,
 )
-from partway.stress.simulate import http
+from partway.stress.simulate import application, http
 from partway.stress.simulate.broken import BrokenError
 from partway.stress.simulate.case import Case, Visitor, draw
 from partway.stress.simulate.examine import examine
@@ -635,3 +635,13 @@ def test_a_listing_that_holds_more_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     run(case)
     monkeypatch.setattr(Listing, "held", property(lambda self: 60_000))
     assert breaks(case) == "a buffer over its cap"
+
+
+def test_garbled_paths_are_no_failure_of_the_application() -> None:
+    """One letter of `/stream/1/234/0/sized` may become another: a request that nobody understands, and no more."""
+    crowd = tuple(Visitor("garbage", seed, requests=2) for seed in range(200))
+    for seed in range(4):
+        run(Case(seed, "http-app", crowd))
+    for path in (b"/stream/12934/0/sized", b"/stream/1/2/3", b"/stream//2/3/sized", b"/stream/1/2/3/sizes"):
+        assert application._PATHS.fullmatch(path) is None
+    assert application._PATHS.fullmatch(b"/stream/1/2/3/sized") and application._PATHS.fullmatch(b"/count/7")

@@ -20,7 +20,8 @@ MARK = b"!"
 
 OUTPUTS = ("bytes", "bytes", "array", "view", "tuple", "file")
 SERIES = ("many", "files")
-PAUSES = 5  # ways to rest: READ, IDLE, WAIT, OPENING, and PARK until somebody calls
+PAUSES = 3  # ways to rest for a time: Read, Idle, Wait
+READINGS = 4  # ways to read on: Read, READ, Idle, and IDLE or OPENING
 MOVES = ("pause", "pause", "park", "late", "next", "empty", "wake", "poke", "report", "become", "duplex")
 PAUSE_MOST = 30  # milliseconds
 OWN_ENDS = 15  # wants that a machine may still return once it has closed its own row
@@ -153,7 +154,7 @@ class Program:
         random = self.random
         size = some_size(random, 50_000)
         start = random.randrange(len(TEXT) - size)
-        self.verbs.append(f"echo:{random.randrange(PAUSES - 1)}:{size}")
+        self.verbs.append(f"echo:{random.randrange(READINGS)}:{size}")
         self.body += TEXT[start : start + size]
         self.owed += TEXT[start : start + size]
 
@@ -163,7 +164,7 @@ class Program:
         milliseconds = random.choice((0, 1, random.randrange(PAUSE_MOST)))
         numbers: tuple[int, ...] = ()
         if verb == "pause":
-            numbers = random.randrange(PAUSES - 1), milliseconds
+            numbers = random.randrange(PAUSES), milliseconds
         elif verb in ("park", "late"):
             numbers = milliseconds, random.randint(1, 3)
         elif verb == "poke":

@@ -9,7 +9,7 @@ from ..clients.http import PATTERN
 
 _PATHS = re.compile(
     rb"/(?P<name>echo|closed|count|enough|stream|)"
-    rb"(?:/(?P<first>[0-9]{1,6}))?(?:/(?P<piece>[0-9]{1,6})/(?P<pause>[0-9]{1,2})/(?P<framing>sized|chunked))?"
+    rb"(?:/(?P<first>[0-9]{1,6})(?:/(?P<piece>[0-9]{1,6})/(?P<pause>[0-9]{1,2})/(?P<framing>sized|chunked))?)?"
 )
 PIECES_MOST = 100  # of an answer with pauses between them
 

@@ -83,7 +83,7 @@ def draw(seed: int, protocols: Sequence[str] = tuple(PROTOCOLS), served: Mapping
     kinds_served = served[protocol].kinds
     faults = asdict(Faults.drawn(random)) if random.random() < 0.7 else {}
     kinds = random.sample(kinds_served, random.randint(1, len(kinds_served)))
-    if random.random() < 0.5:
+    if random.random() < 0.5 and "honest" in kinds_served:
         kinds.append("honest")
     count = min(CLIENTS_MOST, int(exp(random.uniform(0, log(CLIENTS_MOST * 1.5)) * random.random() ** 0.75)))
     requests = max(1, min(REQUESTS_MOST // count, int(exp(random.uniform(0, 5)))))

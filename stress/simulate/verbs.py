@@ -25,7 +25,7 @@ from ...engine import (
     Wait,
     Want,
 )
-from ..clients.script import SPOILT, TEXT
+from ..clients.script import PAUSES, READINGS, SPOILT, TEXT
 from .served import DeliberateError
 from .stage import Gone
 
@@ -269,8 +269,8 @@ VERBS: dict[bytes, tuple[Callable[..., Want | None], *tuple[int, ...]]] = {
     b"files": (_files, COUNT_MOST, SIZE_MOST, 2 * SIZE_MOST),
     b"empty": (_empty,),
     b"next": (_next,),
-    b"echo": (_echo, 3, SIZE_MOST),
-    b"pause": (_pause, 3, MILLISECONDS_MOST),
+    b"echo": (_echo, READINGS - 1, SIZE_MOST),
+    b"pause": (_pause, PAUSES - 1, MILLISECONDS_MOST),
     b"park": (_park, MILLISECONDS_MOST, COUNT_MOST),
     b"late": (_late, MILLISECONDS_MOST, COUNT_MOST),
     b"wake": (_wake,),
