@@ -10,7 +10,7 @@ pytest loads this file wherever partway is installed, so it imports nothing that
 
 from argparse import ArgumentTypeError
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -44,8 +44,9 @@ def simulate(request: pytest.FixtureRequest) -> "Callable[..., Result]":
     from .testing import simulate
 
     seed = request.config.getoption("--partway-seed")
-    seeds: Any = range(request.config.getoption("--partway-seeds")) if seed is None else (seed,)
-    return partial(simulate, seeds=seeds)
+    if seed is not None:
+        return partial(simulate, seed=seed)  # even where a test says itself how many there are
+    return partial(simulate, seeds=range(request.config.getoption("--partway-seeds")))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ fails is made small, run again with its machines' steps written down, and raised
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from ..engine import Limits, Row
@@ -21,7 +22,7 @@ from .clients.kinds import KINDS
 from .clients.says import Says, Talk
 from .simulate.broken import BrokenError
 from .simulate.case import Case, Visitor
-from .simulate.examine import Broken
+from .simulate.examine import broken_by
 from .simulate.failure import SimulationFailure, report
 from .simulate.trial import Trial
 
@@ -69,11 +70,10 @@ def simulate(
     if unknown or not talks or not kinds:
         raise ValueError(f"there is no kind of client {unknown[0]!r}" if unknown else "nobody would come")
     read = 65536 if limits is None else limits.receive_bytes
-    trial = Trial(
-        factory, talks, faults, limits, freezes, held_most or HELD_MOST + read, (factory, *shared), tuple(kinds)
-    )
+    most = HELD_MOST + read if held_most is None else held_most
+    trial = Trial(factory, talks, faults, limits, freezes, most, (factory, *shared), tuple(kinds))
     if case is not None:
-        cases: Iterable[Case] = (case,)
+        cases: Iterable[Case] = (case if freezes else replace(case, freezes=0.0),)
     else:
         cases = map(trial.draw, seeds if seed is None else (seed,))
     done, met, requests, rows, turns = [], Counter[str](), 0, 0, 0
@@ -81,7 +81,7 @@ def simulate(
         try:
             outcome = trial.run(one)
         except BrokenError as error:
-            failure = report(trial, one, Broken(error.invariant, error.detail), shrinks=case is None)
+            failure = report(trial, one, broken_by(error), shrinks=case is None)
             raise failure from None
         except Exception as error:
             error.add_note(f"partway: in the simulation with seed {one.seed}")

@@ -4,15 +4,20 @@ import importlib
 import re
 import subprocess
 import sys
+from array import array
+from dataclasses import replace
+from io import BytesIO
 from itertools import count
-from random import Random
+from random import Random, SystemRandom
 from typing import Any
 
 import pytest
 from hypothesis import Phase, find, given, settings
-from partway.engine import CLOSE, IDLE, NEXT, READ, Inbox, Limits, LineBuffer, PeerError, Reason, Row, Wait, Want
+from partway.engine import CLOSE, IDLE, NEXT, READ, Idle, Inbox, Limits, LineBuffer, PeerError, Reason, Row, Wait, Want
 from partway.engine.faults import Faults
+from partway.stress.simulate.examine import AGAIN
 from partway.stress.simulate.failure import trimmed
+from partway.stress.simulate.trial import Trial
 from partway.stress.strategies import cases, faults, limits, splits
 from partway.stress.testing import Case, Owed, Says, SimulationFailure, Visitor, simulate
 
@@ -458,6 +463,44 @@ def test_who_cannot_freeze_may_say_so() -> None:
     assert simulate(NotPlain, frames, freezes=False, seeds=range(20)).requests > 100
 
 
+def test_who_cannot_freeze_may_say_so_of_a_case_too() -> None:
+    case = replace(draw_of(Good, 3), freezes=0.9)
+    assert simulate(NotPlain, frames, freezes=False, case=case).seeds == (3,)
+
+
+def draw_of(machine: type, seed: int) -> Case:
+    return Trial(machine, (frames,), True, None, True, 131_072, (), ("honest",)).draw(seed)
+
+
+class Throws(Good):
+    """Is not the same twice."""
+
+    def step(self) -> Want:
+        want = super().step()
+        return Idle(0.1 + SystemRandom().random()) if want is IDLE else want
+
+
+def test_who_is_not_the_same_twice_is_not_accused_of_freezing() -> None:
+    assert failure_of(Throws, seeds=range(20)).invariant == AGAIN
+
+
+def test_only_kinds_that_were_asked_for() -> None:
+    failure = failure_of(HeaderWhole, kinds=("hasty",), seeds=range(40))
+    assert {visitor.kind for visitor in failure.case.crowd} == {"hasty"}
+    assert simulate(Good, frames, kinds=("silent",), seeds=range(20)).requests == 0
+
+
+def test_a_cap_of_nothing() -> None:
+    assert failure_of(Good, held_most=0, seeds=range(20)).invariant == OVER_CAP
+
+
+def test_a_case_is_run_again_as_a_case() -> None:
+    failure = failure_of(HeaderWhole)
+    again = failure_of(HeaderWhole, case=failure.case)
+    assert "Again:\n    case=Case(" in str(again) and "seed=" not in str(again).partition("case=Case")[0]
+    assert "The case has 1 client" in str(again) and "smallest" not in str(again)
+
+
 class Hoard(Good):
     """Keeps something large of its own."""
 
@@ -497,6 +540,69 @@ class Reader(Good):
         assert len(self.common.book) == 1
         assert self.book is self.common.book, "a frozen row had its own copy"
         return super().answer(body)
+
+
+class HiddenSlot(Good):
+    """Its buffer stands in a slot whose name the compiler changes."""
+
+    __slots__ = ("__hidden",)
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.__hidden = Inbox(row)
+
+    @property
+    def inbox(self) -> Inbox:  # type: ignore[override]
+        return self.__hidden
+
+
+class OneSlot(Good):
+    """Its one slot is written as a string, not as a tuple of them."""
+
+    __slots__ = "buffer"
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.buffer = Inbox(row)
+
+    @property
+    def inbox(self) -> Inbox:  # type: ignore[override]
+        return self.buffer
+
+
+@pytest.mark.parametrize("machine", [HiddenSlot, OneSlot])
+def test_buffers_are_found_wherever_they_stand(machine: type) -> None:
+    assert simulate(machine, frames, seeds=range(20)).requests > 100
+
+
+class Heap(Good):
+    """Keeps what comes in something that only Python's own library knows, for ever."""
+
+    def __init__(self, row: Row) -> None:
+        super().__init__(row)
+        self.heap: Any = self.kind()
+
+    def feed(self, data: bytes) -> None:
+        super().feed(data)
+        if isinstance(self.heap, BytesIO):
+            self.heap.write(bytes(50_000))
+        else:
+            self.heap.frombytes(bytes(50_000))
+
+
+class BytesHeap(Heap):
+    kind = BytesIO
+
+
+class ArrayHeap(Heap):
+    @staticmethod
+    def kind() -> Any:
+        return array("I")
+
+
+@pytest.mark.parametrize("machine", [BytesHeap, ArrayHeap])
+def test_bytes_in_other_containers_are_found(machine: type) -> None:
+    assert failure_of(machine, seeds=range(20)).invariant == OVER_CAP
 
 
 def test_what_all_have_in_common() -> None:
@@ -642,6 +748,12 @@ class PlainReverse(Good):
 
     def step(self) -> Want:
         return self.inbox.take()[::-1] or IDLE
+
+
+def test_one_seed_of_a_test_that_says_how_many(pytester: pytest.Pytester) -> None:
+    text = TEST.replace('hears=b"ab"))', 'hears=b"ab"), seeds=range(4))')
+    run(pytester, text, "--partway-seed", "412", "-k", "good").stdout.fnmatch_lines(["*ran (412,)"])
+    run(pytester, text, "-k", "good").stdout.fnmatch_lines(["*ran (0, 1, 2, 3)"])
 
 
 def test_so_many_seeds(pytester: pytest.Pytester) -> None:

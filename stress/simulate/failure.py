@@ -6,7 +6,7 @@ from typing import Any
 
 from .broken import BrokenError
 from .case import Case, Visitor
-from .examine import Broken
+from .examine import Broken, broken_by
 from .shrink import Shrinking, size_of
 from .trial import Trial
 
@@ -41,11 +41,13 @@ class Smaller(Shrinking):
         super().shrink()
 
     def examined(self, case: Case) -> Broken | None:
-        """Run a case as the trial does."""
+        """Run a case as the trial does; one with clients that were not asked for is none."""
+        if any(visitor.kind not in self.trial.kinds for visitor in case.crowd):
+            return None
         try:
             self.trial.run(case)
         except BrokenError as error:
-            return Broken(error.invariant, error.detail)
+            return broken_by(error)
         return None
 
 
@@ -60,14 +62,15 @@ def report(trial: Trial, case: Case, broken: Broken, shrinks: bool) -> Simulatio
         trial.run_once(small, lines)
     except BrokenError:
         pass
+    again = f"simulate({trial.name}, ..., seed={case.seed}), with pytest --partway-seed {case.seed}; the small one:"
     text = [
         f"seed {case.seed}: {broken.invariant}",
         trimmed(broken.detail),
         "",
-        f"The smallest case found has {size_of(small)}; its last steps:",
+        f"The {'smallest case found' if shrinks else 'case'} has {size_of(small)}; its last steps:",
         *(f"    {line}" for line in lines),
         "",
-        f"Again: simulate({trial.name}, ..., seed={case.seed}), with pytest --partway-seed {case.seed}; the small one:",
+        f"Again: {again if shrinks else ''}".rstrip(),
         f"    case={written(small)}",
     ]
     return SimulationFailure("\n".join(text), broken.invariant, small)

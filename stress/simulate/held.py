@@ -3,10 +3,13 @@
 `held_by` is for machines of this library, of which the classes tell where to look; `measured` looks at anything.
 """
 
+from array import array
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from io import BytesIO
 from random import Random
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 
 from ...engine import Inbox, Limits, Reactor, Reason, Row, Weight
 from ...engine.simulation import Simulation
@@ -72,6 +75,10 @@ def measured(machine: object, shared: Sequence[object], most: int) -> int:
             counted += thing.count
         elif isinstance(thing, BYTES):
             found += len(thing)
+        elif isinstance(thing, BytesIO):
+            found += thing.getbuffer().nbytes
+        elif isinstance(thing, array):
+            found += thing.itemsize * len(thing)
         elif isinstance(thing, Mapping):
             left += thing.keys()
             left += thing.values()
@@ -87,5 +94,10 @@ def measured(machine: object, shared: Sequence[object], most: int) -> int:
 
 def parts(thing: object) -> list[object]:
     """Return what an object's attributes refer to."""
-    slots = (name for base in type(thing).__mro__ for name in base.__dict__.get("__slots__", ()))
-    return [*getattr(thing, "__dict__", {}).values(), *(getattr(thing, name, None) for name in slots)]
+    found = [*getattr(thing, "__dict__", {}).values()]
+    for base in type(thing).__mro__:
+        for slot in vars(base).values():
+            if type(slot) is MemberDescriptorType:  # by what it is: its name may be mangled
+                with suppress(AttributeError):
+                    found.append(slot.__get__(thing))
+    return found
