@@ -52,8 +52,9 @@ class Simulation(MemoryStreams):
     """A network, a clock and a poller from a seed.
 
     `delay_seconds` is the least and the most that anything takes to travel; `capacity_bytes` what a connection holds in
-    each direction; `descriptors` how many channels the server can have. Things arrive at multiples of `grain_seconds`,
-    so the coarser, the more are ready at once; 0 for any time. `met` counts what was met of `faults`, and more.
+    each direction; `descriptors` how many channels the server can have. What goes through a connection arrives at
+    multiples of `grain_seconds`, so the coarser, the more are ready at once; 0 for any time. `met` counts what was met
+    of `faults`, and more.
     """
 
     tells_peer_end = True

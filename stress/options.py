@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+DIGITS_MOST = 40  # Python refuses to read some thousands
+
 
 class Parser(argparse.ArgumentParser):
     """A wrong option is one clear line and exit 2, without the usage in front of it."""
@@ -19,8 +21,9 @@ def number(least: int, most: int) -> Callable[[str], int]:
     """Return what reads a whole number within bounds."""
 
     def read(text: str) -> int:
-        if not (text.isascii() and text.isdecimal()) or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"not a number from {least} to {most}: {text!r}")
+        decimal = text.isascii() and text.isdecimal() and len(text) <= DIGITS_MOST
+        if not decimal or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"not a number from {least} to {most}: {text[:DIGITS_MOST]!r}")
         return int(text)
 
     return read

@@ -33,7 +33,7 @@ from partway.stress.simulate.case import Case, Visitor, draw
 from partway.stress.simulate.command import INTERRUPTED, main
 from partway.stress.simulate.examine import AGAIN, FREEZING, MEMORY, Broken, Examined
 from partway.stress.simulate.many import Share, Tally, run_seeds, tallies
-from partway.stress.simulate.replay import Recorder, Replay, about
+from partway.stress.simulate.replay import Recorder, Replay, about, parting
 from partway.stress.simulate.report import EDGES, EXEMPT, WIDTH, edge_name, report, unmet
 from partway.stress.simulate.shrink import Shrinking
 from partway.stress.simulate.world import World, run
@@ -108,7 +108,51 @@ MISTAKES = {
     "steps of a batch": (("simulate", "--step"), "--replay"),
     "turns of a batch": (("simulate", "--turns", "3"), "--replay"),
     "steps and turns": (("simulate", "--replay", "1", "--step", "--turns", "3"), "--turns"),
+    "processes of a replay": (("simulate", "--replay", "1", "--jobs", "2"), "--jobs"),
+    "cases of a replay": (("simulate", "--replay", "1", "--cases", "/"), "--cases"),
+    "endless seed": (("simulate", "--replay", "9" * 5000), "no seed is as large as 999"),
+    "endless number": (("simulate", "--seeds", "9" * 5000), "not a number from 1 to"),
 }
+
+WHOLE = Case(1, "echo", (Visitor("honest", 1),)).to_json()
+NO_CASES = {
+    "no text": "\xff",
+    "a list": "[]",
+    "too deep": "[" * 100_000,
+    "a protocol that is none": WHOLE.replace('"echo"', "[]"),
+    "another protocol": WHOLE.replace('"echo"', '"gopher"'),
+    "a kind that is none": WHOLE.replace('"honest"', "[]"),
+    "another kind": WHOLE.replace('"honest"', '"kind"'),
+    "requests in words": WHOLE.replace('"requests": 1', '"requests": "x"'),
+    "no requests": WHOLE.replace('"requests": 1', '"requests": 0'),
+    "half a delay": WHOLE.replace('"delay_seconds": [0.0, 0.001]', '"delay_seconds": [0]'),
+    "a delay in words": WHOLE.replace('"delay_seconds": [0.0, 0.001]', '"delay_seconds": [0, "x"]'),
+    "another schedule": WHOLE.replace('"fair"', '"nope"'),
+    "a fault in words": WHOLE.replace('"faults": {}', '"faults": {"reset": "x"}'),
+    "another fault": WHOLE.replace('"faults": {}', '"faults": {"flood": 1}'),
+    "another limit": WHOLE.replace('"limits": {}', '"limits": {"nope": 1}'),
+    "a limit in words": WHOLE.replace('"limits": {}', '"limits": {"rows_max": "x"}'),
+    "room in words": WHOLE.replace('"capacity_bytes": 65536', '"capacity_bytes": "x"'),
+    "no room": WHOLE.replace('"capacity_bytes": 65536', '"capacity_bytes": 0'),
+    "many seeds": WHOLE.replace('"seed": 1, "protocol"', '"seed": [1], "protocol"'),
+    "a drain in words": WHOLE.replace('"drains_after": null', '"drains_after": "x"'),
+}
+
+
+@pytest.mark.parametrize("name", NO_CASES)
+def test_a_file_that_is_no_case(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert NO_CASES[name] != WHOLE
+    path = tmp_path / "case"
+    path.write_bytes(NO_CASES[name].encode("latin-1"))
+    with pytest.raises(SystemExit) as ended:
+        partway(["stress", "simulate", "--replay", str(path)])
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out, said.err.count("\n")) == (2, "", 1)
+
+
+def test_a_whole_case_is_one() -> None:
+    assert Case.from_json(WHOLE) == Case(1, "echo", (Visitor("honest", 1),))
+    assert all(Case.from_json(draw(seed).to_json()) == draw(seed) for seed in range(50))
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -274,6 +318,14 @@ def test_the_table_of_edges() -> None:
     assert cells["ends"] == ["7"] * 7 + ["-"]
 
 
+def test_many_are_told_in_millions() -> None:
+    tally = full()
+    tally.edges[1, 2] = 90_209_893
+    tally.edges[1, 3] = 9_999_999
+    assert any(" 90.2M " in line for line in report(tally, range(1)))
+    assert any(" 9,999,999 " in line for line in report(tally, range(1)))
+
+
 def test_an_edge_that_is_none_is_told() -> None:
     tally = full()
     assert "no such edge: " not in "\n".join(report(tally, range(1)))
@@ -400,6 +452,15 @@ def test_nobody_reads_on() -> None:
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is full")
+@pytest.mark.parametrize("words", [("--seeds", "1", "--json", "/dev/full"), ("--seeds", "1"), ("--replay", "1")])
+def test_a_full_disk_is_one_line(words: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "partway.stress.command", "simulate", *words, *ECHO]
+        done = subprocess.run(command, stdout=None if "--json" in words else full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1) and "No space left" in done.stderr
+
+
 # Interrupted.
 
 
@@ -414,6 +475,16 @@ def test_interrupted(simulate: Callable[..., Said], monkeypatch: pytest.MonkeyPa
     assert said.code == INTERRUPTED == 130
     assert said.lines[0] == "5 seeds, 0 to 4: none broken"
     assert said.lines[-1] == "interrupted: 5 of 8 seeds were run"
+    assert simulate("--seconds", "100", *ECHO).lines[-1] == "interrupted: 5 seeds were run"
+
+
+def test_two_runs_that_do_not_part_leave_nothing_open() -> None:
+    """Side by side in one process: what one has open is nothing that the other has left."""
+    descriptors = len(os.listdir("/proc/self/fd"))
+    for seed in range(6):
+        case = draw(seed, ["http", "script"])
+        assert parting(case, case) == []
+    assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 @pytest.mark.usefixtures("crowds")
@@ -761,7 +832,7 @@ def test_a_seed_can_be_of_some_protocols(simulate: Callable[..., Said]) -> None:
 
 
 def test_a_replay_of_what_cannot_begin(simulate: Callable[..., Said]) -> None:
-    Path("odd.json").write_text(replace(SMALL, schedule="nope").to_json())
+    Path("odd.json").write_text(replace(SMALL, descriptors=0).to_json())
     said = simulate("--replay", "odd.json")
     assert said.code == 1
-    assert said.lines[-1].startswith("BROKEN: ") and "nope" in said.lines[-1]
+    assert said.lines[-1].startswith("BROKEN: ") and "Too many open files" in said.lines[-1]

@@ -5,7 +5,6 @@ harms it and no limit is hit; the others are only owed that nothing wrong comes.
 its own row's random numbers.
 """
 
-from collections.abc import Callable
 from random import Random
 from typing import ClassVar, Protocol
 
@@ -324,8 +323,6 @@ class Churner(Kind):
         """Go."""
         return CLOSE
 
-
-Make = Callable[[Place, Dialogue, int], Kind]
 
 KINDS: dict[str, type[Kind]] = {
     "honest": Honest,

@@ -5,7 +5,7 @@ A seed draws a case, and a case may be made smaller than what any seed draws: th
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import exp, log
 from random import Random
 from typing import Any
@@ -17,6 +17,7 @@ from .protocols import PROTOCOLS
 from .served import Served
 
 CLIENTS_MOST = 200
+SCHEDULES = ("fair", "shortest")
 REQUESTS_MOST = 2000  # of all clients together
 
 
@@ -63,17 +64,44 @@ class Case:
                 Visitor(**{**one, "delay_seconds": tuple(one["delay_seconds"])}) for one in found["crowd"]
             )
             case = cls(**found)
-            Faults(**case.faults)
+            _check_types(case, Faults(**case.faults), *case.crowd)
             Limits(**case.limits)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"this is no case: {error}") from error
         if case.protocol not in PROTOCOLS or any(one.kind not in KINDS for one in case.crowd):
             raise ValueError("this is no case: it names a protocol or a kind of client that is not there")
+        if case.schedule not in SCHEDULES:
+            raise ValueError(f"this is no case: there is no schedule {case.schedule!r}")
+        if case.capacity_bytes < 1 or any(one.requests < 1 for one in case.crowd):
+            raise ValueError("this is no case: it has no room for a byte, or a client that asks for nothing")
         return case
 
     def without(self, crowd: Sequence[Visitor]) -> "Case":
         """Return the same with another crowd."""
         return replace(self, crowd=tuple(crowd))
+
+
+def _check_types(*things: "Case | Visitor | Faults") -> None:
+    """Raise ValueError where a number, a text or a pair of numbers is something else."""
+    for thing in things:
+        for each in fields(thing):
+            value = getattr(thing, each.name)
+            if each.type == tuple[float, float]:
+                fits = len(value) == 2 and all(type(one) in (int, float) for one in value)
+            else:
+                fits = type(value) in _TYPES.get(each.type, (type(value),))
+            if not fits:
+                raise ValueError(f"{each.name} is {str(value)[:40]}")
+
+
+_TYPES: dict[object, tuple[type, ...]] = {
+    int: (int,),
+    float: (int, float),
+    float | None: (int, float, type(None)),
+    str: (str,),
+    bool: (bool,),
+    dict[str, float]: (dict,),
+}
 
 
 def draw(seed: int, protocols: Sequence[str] = tuple(PROTOCOLS), served: Mapping[str, Served] = PROTOCOLS) -> Case:

@@ -42,9 +42,12 @@ def main(words: Sequence[str]) -> int:
         return _replay(parser, options) if options.replay is not None else _Batch(options).run()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # nobody reads on: nothing can be told, and at exit Python must not try either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except OSError as error:  # nobody reads on, or the disk is full
+        try:
+            sys.stdout.flush()
+        except OSError:  # nothing more can be told, and at exit Python must not try
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        parser.exit(1, "" if isinstance(error, BrokenPipeError) else f"{NAME}: {error}\n")
 
 
 def _parser() -> Parser:
@@ -77,7 +80,7 @@ def _folder(text: str) -> Path:
 def _check(parser: Parser, options: argparse.Namespace) -> None:
     """Refuse options that say nothing together."""
     replaying = options.replay is not None
-    for name in ("seeds", "first", "seconds", "json", "all_met", "no_shrink"):
+    for name in ("seeds", "first", "seconds", "jobs", "json", "all_met", "no_shrink", "cases"):
         if replaying and getattr(options, name) != parser.get_default(name):
             parser.error(f"--{name.replace('_', '-')} says nothing of a replay")
     for name in ("turns", "step"):
@@ -98,6 +101,7 @@ class _Batch:
         self.protocols = options.only or list(PROTOCOLS)
         count = options.seeds or (SEEDS_MOST if options.seconds else SEEDS)
         self.seeds = range(options.first, options.first + count)
+        self.of = "" if count == SEEDS_MOST else f" of {count:,}"
         self.tally = Tally()
         self.progress = Progress()
         self.interrupted = False
@@ -110,7 +114,7 @@ class _Batch:
         for line in report(self.tally, self.seeds):
             print(line)
         if self.interrupted:
-            print(f"\ninterrupted: {self.tally.all.seeds:,} of {len(self.seeds):,} seeds were run")
+            print(f"\ninterrupted: {self.tally.all.seeds:,}{self.of} seeds were run")
         if lost:
             print("\nBROKEN: a process that ran seeds has died")
         sys.stdout.flush()
@@ -139,11 +143,9 @@ class _Batch:
 
     def _show_progress(self) -> None:
         tally = self.tally
-        of = f" of {len(self.seeds):,}" if self.options.seeds or not self.options.seconds else ""
         broken = f", {len(tally.failures)} broken" if tally.failures else ""
-        self.progress.show(
-            f"{tally.all.seeds:,}{of} seeds, {tally.all.requests:,} requests, {tally.seconds:.0f} CPU seconds{broken}"
-        )
+        requests, seconds = f"{tally.all.requests:,} requests", f"{tally.seconds:.0f} CPU seconds"
+        self.progress.show(f"{tally.all.seeds:,}{self.of} seeds, {requests}, {seconds}{broken}")
 
     def _tell_failures(self) -> None:
         """Show each invariant that was broken, by its smallest crowd."""
@@ -232,6 +234,8 @@ def _case(parser: Parser, options: argparse.Namespace) -> Case:
     """Read a case, or draw it from a seed."""
     text: str = options.replay
     if text.isascii() and text.isdecimal():
+        if len(text) > len(str(SEEDS_MOST)):
+            parser.error(f"--replay: no seed is as large as {text[:20]}...")
         return draw(int(text), options.only or list(PROTOCOLS))
     if options.only:
         parser.error("--only says nothing of a case in a file")

@@ -7,17 +7,7 @@ in a world whose clock does not jump, has nearly none.
 from ...engine import Cause, Reason
 from ...engine.outside import Client
 from .case import Case, Visitor
-
-TIMED_OUT = frozenset(
-    {
-        Cause.OPENING_TOO_LONG,
-        Cause.IDLE_TOO_LONG,
-        Cause.REQUEST_TOO_SLOW,
-        Cause.WAITED_TOO_LONG,
-        Cause.ANSWER_TOO_SLOW,
-        Cause.LINGERED_TOO_LONG,
-    }
-)
+from .served import TIMED_OUT
 
 TIMED_OUT_HINT = 408  # of an HTTP head that was not whole in time
 THIN_LIMIT = {Cause.IDLE_TOO_LONG: "idle_seconds", Cause.LINGERED_TOO_LONG: "linger_seconds"}

@@ -1,6 +1,7 @@
 """How many bytes a machine holds, found by looking into it, and not by what it has counted itself.
 
-`held_by` is for machines of this library, of which the classes tell where to look; `measured` looks at anything.
+`held_by` is for machines of this library, of which the classes tell where to look; `measured` looks at
+whatever Python itself and its own containers hold.
 """
 
 from array import array

@@ -26,7 +26,7 @@ from ...protocols.http.listing_page import KIND
 from ...protocols.http.message import http_date
 from ..clients.http import Browse, Converse, Resource, Site, Terms
 from ..clients.http_answers import Answers, digest_of
-from ..clients.kinds import KINDS, Place
+from ..clients.kinds import Place
 from .application import Application
 from .broken import BrokenError
 from .held import held_by
@@ -245,12 +245,10 @@ def held_by_http(machine: object) -> int:
 HTTP = Served(
     serve_folder,
     lambda limits: limits.head_bytes + limits.receive_bytes + PAGE_BYTES,
-    kinds=tuple(KINDS),
     held_by=held_by_http,
 )
 APPLICATION = Served(
     serve_application,
     lambda limits: limits.head_bytes + limits.receive_bytes + limits.spool_bytes,
-    kinds=tuple(KINDS),
     held_by=held_by_http,
 )

@@ -105,7 +105,7 @@ class Tally:
         self.simulated_seconds += outcome.seconds
         self.digest = (self.digest + hash((seed, outcome.digest))) % DIGESTS
         self.met.update(outcome.met)
-        self.ended.update({str(cause): count for cause, count in outcome.ended.items()})
+        self.ended.update(outcome.ended)
 
 
 def run_seeds(seeds: Sequence[int], protocols: Sequence[str]) -> Tally:

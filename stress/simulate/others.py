@@ -22,7 +22,7 @@ from ..clients.script import Script
 from ..clients.unheard import Unheard
 from .held import held_by
 from .scripted import Scripted
-from .served import SERVER, Served, Service
+from .served import SERVER, TIMED_OUT, Served, Service
 from .shout import Shout
 from .stage import Stage
 
@@ -209,14 +209,6 @@ class Tunnels:
 LONG_SECONDS = 100  # more than any clock jumps, or any segment takes
 LISTENERS = 2
 ROWS_A_TUNNEL = 3
-TIMED_OUT = {
-    Cause.OPENING_TOO_LONG,
-    Cause.IDLE_TOO_LONG,
-    Cause.REQUEST_TOO_SLOW,
-    Cause.WAITED_TOO_LONG,
-    Cause.ANSWER_TOO_SLOW,
-    Cause.LINGERED_TOO_LONG,
-}
 
 
 def _begin_forward(reactor: Reactor, simulation: Simulation) -> Service:

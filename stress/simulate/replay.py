@@ -78,8 +78,8 @@ class Recorder(World):
         self._ready = poller.ready
         poller.ready = self._polled  # type: ignore[method-assign]
 
-    def turns(self) -> Iterator[Turn]:
-        """Run to the end. Raises what the run raises, after the turn in which that happened."""
+    def turns(self, finishes: bool = True) -> Iterator[Turn]:
+        """Run to the end, and check what is left. Raises what the run raises, after the turn in which that happened."""
         goes_on = True
         while goes_on:
             self._turn += 1
@@ -92,13 +92,13 @@ class Recorder(World):
             yield self._written()
             if error is not None:
                 raise error
-        self.finish()
+        if finishes:
+            self.finish()
 
     def end(self) -> None:
         """Free what an unfinished run has open. What is wrong with it then is no news."""
-        for close in (self.reactor.close, self.service.close):
-            with suppress(Exception):
-                close()
+        with suppress(Exception):
+            self.close()
 
     # What happens in a turn.
 
@@ -313,8 +313,9 @@ class Replay:
 
 def parting(case: Case, other: Case) -> list[str]:
     """Show the first turn in which the runs of two cases differ."""
+    recorders = Recorder(case), Recorder(other)  # at once in one process: what each leaves open, nobody could tell
     try:
-        for one, two in zip(Recorder(case).turns(), Recorder(other).turns(), strict=False):
+        for one, two in zip(*(recorder.turns(finishes=False) for recorder in recorders), strict=False):
             left, right = ([line for line in turn.happened if line != FROZEN] for turn in (one, two))
             if (one.poll, left, one.met) != (two.poll, right, two.met):
                 return ["one run:", *one.lines(), "the other, which differs here for the first time:", *two.lines()]
@@ -322,6 +323,9 @@ def parting(case: Case, other: Case) -> list[str]:
                 return [f"turn {one.number} ends at {one.seconds} s in one run, at {two.seconds} s in the other"]
     except Exception as error:
         return [f"one of the runs ends with {broken_by(error)}"]
+    finally:
+        for recorder in recorders:
+            recorder.end()
     return []
 
 

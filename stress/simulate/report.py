@@ -110,7 +110,7 @@ def _edges(tally: Tally) -> list[str]:
 def _edge(tally: Tally, state: int, event: int) -> str:
     count = tally.edges[state, event]
     if count:
-        return f"{count:,}"
+        return f"{count:,}" if count < 10**7 else f"{count / 10**6:.1f}M"
     return "." if event in TRANSITIONS[state] else "-"
 
 

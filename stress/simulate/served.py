@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ...engine import Limits, Notice, Reactor, Reason, Row
+from ...engine import Cause, Limits, Notice, Reactor, Reason, Row
 from ...engine.machine import Machine
 from ...engine.outside import Client
 from ...engine.simulation import Simulation
@@ -26,6 +26,19 @@ def is_deliberate(notice: Notice) -> bool:
 
 def nothing() -> None:
     """Nothing is to be closed."""
+
+
+TIMED_OUT = frozenset(
+    {
+        Cause.OPENING_TOO_LONG,
+        Cause.IDLE_TOO_LONG,
+        Cause.REQUEST_TOO_SLOW,
+        Cause.WAITED_TOO_LONG,
+        Cause.ANSWER_TOO_SLOW,
+        Cause.LINGERED_TOO_LONG,
+    }
+)
+"""Why the engine ends a row whose patience is over."""
 
 
 @dataclass

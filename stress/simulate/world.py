@@ -164,9 +164,9 @@ def limits_of_client(receive_bytes: int) -> Limits:
     return Limits(receive_bytes=receive_bytes)
 
 
-def run(case: Case, served: Mapping[str, Served] = PROTOCOLS) -> Outcome:
+def run(case: Case) -> Outcome:
     """Run a case to its end. Raises BrokenError for a broken invariant."""
-    world = World(case, served)
+    world = World(case)
     try:
         while world.step():
             pass
