@@ -26,7 +26,7 @@ from .machine import (
     Wait,
     Want,
 )
-from .platform import Address, parse_address
+from .platform import Address, Credentials, parse_address
 from .reactor import Reactor
 from .report import RowReport, TotalsReport
 from .row import Row
@@ -44,6 +44,7 @@ __all__ = [
     "Address",
     "Become",
     "Cause",
+    "Credentials",
     "File",
     "Idle",
     "Inbox",
