@@ -269,9 +269,10 @@ def _stop(row: Row, room: int) -> None:
         return
     if room == _BLOCKED:
         _settle(row, BLOCKED, NEVER)
-    elif not row.queued:
-        advance(row, QUEUED)
-        row.table.enqueue(row)
+    else:
+        advance(row, QUEUED)  # even where its own wake has put it there before: it is idle no more
+        if not row.queued:
+            row.table.enqueue(row)
 
 
 def _rest(row: Row, want: Want) -> None:

@@ -225,3 +225,33 @@ def test_a_row_with_work_in_hand_is_not_fed(policy: str, rest: Want) -> None:
     rig.run(1.0)
     assert out_of_turn == []
     assert rig.rows[0].received == 5
+
+
+def test_who_has_woken_itself_is_not_fed_while_output_is_left() -> None:
+    """It stands in the queue already, and idle: an answer that is too long for its visit must end that."""
+    answer = bytes(range(256)) * 40
+
+    class Wakes(Acting):
+        def feed(self, data: bytes) -> None:
+            assert self.row.output is None, "fed while an answer is on its way"
+            super().feed(data)
+
+    def act(machine: Acting) -> Want:
+        if machine.steps == 1:
+            machine.row.wake()
+        return answer if machine.take() else IDLE
+
+    limits = Limits(turn_bytes=1, quantum_bytes=1000, receive_bytes=1, receive_short_bytes=1)
+    rig = Rig(lambda row: Wakes(row, act) if row.key > 3 else Acting(row, lambda machine: bytes(500)), limits=limits)
+    rig.dials(3)  # without end, one of them a turn: so the fourth waits for long
+    rig.travel()
+    rig.reactor.step(0)
+    client = rig.dial()
+    client.say(b"two")
+    rig.travel()
+    heard = rig.hears(client)
+    for _ in range(200):
+        rig.reactor.step(0)
+        rig.travel()
+    assert not rig.notices
+    assert heard == answer * 3

@@ -6,7 +6,7 @@ from ...engine import Limits, Row
 from ...engine.machine import File
 from ...engine.outside import Client
 from ...engine.platform import Where
-from ...engine.row import CLOSED, IDLE, LINGERING, WORKING, deadline, interest
+from ...engine.row import CLOSED, IDLE, LINGERING, READING, WAITING, WORKING, deadline, interest
 from ...engine.simulation import Simulation
 from ...engine.table import Table
 from ...engine.timers import NEVER, TICKS
@@ -14,6 +14,7 @@ from .broken import BrokenError
 from .turns import WatchedQueue
 
 TICK_SECONDS = 1 / TICKS + 1e-6  # a deadline is met at the end of its tick
+WITHOUT_OUTPUT = (IDLE, READING, WAITING)  # states in which a row may be fed or stepped
 DRAIN_SECONDS = 0.02  # in which a bite of a drain is taken
 
 
@@ -57,6 +58,8 @@ class Scan:
                 raise BrokenError("a row under another's number", str(row))
             if row.queued != (key in self.queue):
                 raise BrokenError("a lost wake-up", f"{row} is in the queue, or not, and is marked otherwise")
+            if row.output is not None and row.state in WITHOUT_OUTPUT:
+                raise BrokenError("an answer that is not being sent", f"{row} has output left")
             self._check_interest(row)
             due = min(deadline(row), row.until)
             if row.queued:
