@@ -941,7 +941,7 @@ def test_notsent_bytes_are_told_to_the_platform() -> None:
     told: list[int] = []
 
     class Told(Simulation):
-        def listen(self, address, backlog, notsent_bytes=0):  # type: ignore[no-untyped-def]
+        def listen(self, address, backlog, notsent_bytes=0, mode=None):  # type: ignore[no-untyped-def]
             told.append(notsent_bytes)
             return super().listen(address, backlog)
 

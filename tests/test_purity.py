@@ -76,7 +76,8 @@ BLOCKED = [
     *("threading", "logging", "asyncio", "queue", "subprocess", "multiprocessing", "concurrent", "socketserver"),
     *("socket", "_socket", "select", "selectors", "ssl", "_ssl", "time", "signal", "_signal", "fcntl", "resource"),
 ]
-MODULES = sorted(path.stem for path in ENGINE.glob("*.py") if path.stem not in ("kernel", "selector", "__init__"))
+KERNELS = ("kernel", "selector", "socket_files", "__init__")
+MODULES = sorted(path.stem for path in ENGINE.glob("*.py") if path.stem not in KERNELS)
 
 
 def run(code: str, *options: str) -> subprocess.CompletedProcess[str]:
