@@ -12,6 +12,7 @@ from ...engine.table import Table
 from ...engine.timers import NEVER, TICKS
 from .broken import BrokenError
 from .turns import WatchedQueue
+from .visits import WatchedTimers
 
 TICK_SECONDS = 1 / TICKS + 1e-6  # a deadline is met at the end of its tick
 WITHOUT_OUTPUT = (IDLE, READING, WAITING)  # states in which a row may be fed or stepped
@@ -26,6 +27,7 @@ class Scan:
         simulation: Simulation,
         table: Table,
         queue: WatchedQueue,
+        alarms: WatchedTimers,
         clients: Mapping[Where, Client],
         asked: Mapping[int, int],
         held_most: Callable[[Limits], int],
@@ -34,6 +36,7 @@ class Scan:
         self.simulation = simulation
         self.table = table
         self.queue = queue
+        self.alarms = alarms
         self.clients = clients
         self.asked = asked  # what the poller is asked, by descriptor
         self.held_most = held_most
@@ -45,7 +48,8 @@ class Scan:
         """Look at every row; `turn_before` is the time of the turn before this one. Raises BrokenError."""
         table = self.table
         past = turn_before - TICK_SECONDS
-        bites = table.limits.expiries_a_turn < table.timers.entries  # rows have more than one alarm
+        few = table.limits.expiries_a_turn < table.timers.entries  # rows have more than one alarm
+        bites = few or self.alarms.bites
         if not bites:
             self._check_calls(past)
         drained = self._drained()

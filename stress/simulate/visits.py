@@ -30,11 +30,13 @@ class WatchedTimers(Timers):
     def __init__(self) -> None:
         super().__init__()
         self.rang: set[int] = set()
+        self.bites = False  # the last time, as many rang as may in one turn: others may still be due
 
     def ring(self, now: float, most: int) -> list[int]:
         """Take out the keys whose tick has come."""
         ringing = super().ring(now, most)
         self.rang.update(ringing)
+        self.bites = len(ringing) >= most
         return ringing
 
 

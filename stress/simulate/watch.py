@@ -56,7 +56,14 @@ class Watch:
         self.visits = Visits(table, may_fail=bool(faults.not_ready or faults.interrupted or faults.spurious))
         table.queue = self.queue = WatchedQueue(table.queue, table, self.visits)
         self.scan = Scan(
-            self.simulation, table, self.queue, self.clients, self.poller.asked, self.held_most, self.held_by
+            self.simulation,
+            table,
+            self.queue,
+            self.visits.alarms,
+            self.clients,
+            self.poller.asked,
+            self.held_most,
+            self.held_by,
         )
 
     def entered(self, client: Client) -> None:
