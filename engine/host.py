@@ -11,7 +11,8 @@ from errno import EOPNOTSUPP
 from random import Random
 from typing import Any, NoReturn
 
-from .memory import End, MemoryListening, MemoryPoller, MemoryStreams, end_of
+from .memory import End, MemoryListening, MemoryStreams, end_of
+from .memory_poller import MemoryPoller
 from .platform import Address, Channel, Where, parse_address, streams_only
 
 CAPACITY_BYTES = 64 * 1024

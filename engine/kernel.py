@@ -23,8 +23,8 @@ from .socket_files import Identity, bind, remove
 
 DESCRIPTORS_KEPT = 32  # left to the rest of the program
 SELECT_MOST = 1024  # FD_SETSIZE: select(2) can't name more
-_UCRED = struct.Struct("3i")
 PIECES_MOST = 1024  # IOV_MAX on Linux: sendmsg(2) refuses more
+_UCRED = struct.Struct("3i")  # process, user, group: unix(7)
 
 
 class Kernel:
@@ -123,11 +123,11 @@ class Kernel:
         """Ask who has connected to a UNIX socket (SO_PEERCRED, unix(7)); None where that cannot be known."""
         if not hasattr(socket, "SO_PEERCRED") or getattr(channel, "family", None) != socket.AF_UNIX:
             return None
-        with suppress(OSError):
-            return Credentials(
-                *_UCRED.unpack(_socket(channel).getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-            )
-        return None
+        try:
+            found = _socket(channel).getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        except OSError:
+            return None
+        return Credentials(*_UCRED.unpack(found))
 
     def send_many(self, channel: Channel, pieces: Sequence[Piece]) -> int:
         """Send several pieces in one sendmsg(2); joined where there is none."""

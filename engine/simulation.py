@@ -28,7 +28,8 @@ from .agenda import Agenda
 from .faults import Faults
 from .limits import Limits
 from .machine import HasDescriptor
-from .memory import End, MemoryPoller, MemoryStreams, end_of
+from .memory import End, MemoryStreams, end_of
+from .memory_poller import MemoryPoller
 from .network import GONE, NO_FAULTS, FaultyEnd, Link, SimulatedEnd, SimulatedListening
 from .network_datagrams import DatagramEnd, DatagramPeer, Datagrams
 from .outside import Client, Factory, Peer
@@ -288,6 +289,11 @@ class Simulation(MemoryStreams):
         else:
             self.carry(end, self._arrive, (far, address, 0))
 
+    def new_port(self) -> int:
+        """Return a port that nobody has had yet."""
+        self._last_port += 1
+        return self._last_port
+
     def _refusal(self, address: Address) -> int:
         """Return the error number with which an address takes nobody now; 0 where it takes one."""
         listening = self.listening.get(address)
@@ -358,11 +364,6 @@ class Simulation(MemoryStreams):
         if end.descriptor >= 0:
             self.give_descriptor(end.descriptor)
             end.descriptor = -1
-
-    def new_port(self) -> int:
-        """Return a port that nobody has had yet."""
-        self._last_port += 1
-        return self._last_port
 
     # Descriptors: the lowest free number, as the kernel gives them, so that a stale one hits somebody else.
 

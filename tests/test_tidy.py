@@ -14,9 +14,10 @@ from partway.engine import row as rows
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = ROOT / "engine"
 SIMULATION = {"simulation", "agenda", "network", "network_datagrams", "outside", "faults"}
+PLATFORMS = {"memory", "memory_poller", "kernel", "selector", "socket_files", "host", *SIMULATION}
 LAYERS = {
     0: {"limits", "machine", "timers", "platform"},
-    1: {"buffers", "row", "memory", "kernel", "selector", "socket_files", "host", "freeze", *SIMULATION},
+    1: {"buffers", "row", "freeze", *PLATFORMS},
     2: {"table", "schedule"},
     3: {"stream", "ending", "patience", "listener", "report"},
     4: {"reactor", "__init__"},

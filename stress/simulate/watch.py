@@ -8,7 +8,8 @@ a crowd of 200 costs little more than one client.
 from collections.abc import Callable, Mapping
 
 from ...engine import Cause, Limits, Reactor, Reason, Row
-from ...engine.memory import MemoryPoller, end_of
+from ...engine.memory import end_of
+from ...engine.memory_poller import MemoryPoller
 from ...engine.outside import Client
 from ...engine.platform import Channel, Events, Where
 from ...engine.row import CLOSED, LINGERING, deadline
