@@ -54,13 +54,12 @@ class Forward:
 class Half:
     """One row of a tunnel: what has come in here and is to go out there."""
 
-    __slots__ = ("half_closed", "inbox", "moved", "partner", "pause", "peer_ended", "row", "sending")
+    __slots__ = ("half_closed", "inbox", "moved", "partner", "peer_ended", "row", "sending")
 
     def __init__(self, row: Row, partner: "Half | None" = None) -> None:
         self.row = row
         row.limits = tunnel_limits(row.limits)
         self.inbox = Inbox(row)
-        self.pause = row.limits.idle_seconds / 3  # looked at twice before its patience would end
         self.partner = partner
         self.peer_ended = False
         self.half_closed = False
@@ -73,6 +72,11 @@ class Half:
     def duplex(self) -> bool:
         """Read on while the other direction is blocked, up to the limit."""
         return len(self.inbox) < self.row.limits.relay_bytes
+
+    @property
+    def pause(self) -> float:
+        """How long to rest while the partner sends, in seconds: it looks twice before its patience would end."""
+        return self.row.limits.idle_seconds / 3
 
     def feed(self, data: bytes) -> None:
         """Store what came, for the other half to send."""

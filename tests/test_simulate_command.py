@@ -461,6 +461,21 @@ def test_a_full_disk_is_one_line(words: tuple[str, ...]) -> None:
     assert (done.returncode, done.stderr.count("\n")) == (1, 1) and "No space left" in done.stderr
 
 
+def test_output_that_nobody_sends_is_found() -> None:
+    """A row that rests may be fed and stepped: what it still had to send would be lost."""
+    world = World(draw(3, ["echo"]))
+    rows = world.reactor.table.rows
+    while not (idle := [row for row in rows.values() if STATES[row.state] == "IDLE" and not row.queued]):
+        world.step()
+    look = world.watch.scan.look
+    look(world.simulation.now())
+    idle[0].output = memoryview(b"left")
+    with pytest.raises(BrokenError, match="an answer that is not being sent"):
+        look(world.simulation.now())
+    idle[0].output = None
+    world.close()
+
+
 # Interrupted.
 
 

@@ -313,6 +313,14 @@ def test_where_the_system_does_not_tell(reactor: Reactor, tmp_path: Path, monkey
         assert [row.peer for row in reactor.rows()] == ["unix:"]
 
 
+def test_of_a_socket_that_is_closed_nothing_is_known() -> None:
+    """It is the program's own that was adopted, say: a listing must not fail for it."""
+    ours, theirs = socket.socketpair()
+    ours.close()
+    theirs.close()
+    assert Kernel().credentials(ours) is None
+
+
 def test_in_the_simulation() -> None:
     rig = Rig(Echo)
     rig.reactor.listen("unix:/here", Echo)

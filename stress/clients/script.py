@@ -139,9 +139,7 @@ class Program:
         random = self.random
         if random.random() < 0.1:
             count = random.choice((2, 5, 20, 200))
-            size = random.randint(
-                1, 200_000 // count
-            )  # together more than any quantum: a visit must end before they do
+            size = random.randint(1, 200_000 // count)  # mostly more than a quantum: a visit ends before they do
             verb = f"{random.choice(SERIES)}:{count}"
         else:
             count, size = 1, some_size(random, 300_000) - (random.random() < 0.02)

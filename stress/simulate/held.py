@@ -17,6 +17,8 @@ from ...engine.simulation import Simulation
 from .broken import BrokenError
 
 DEPTH_MOST = 6
+NOTHING: dict[str, None] = {}
+_PARTS: dict[type, dict[str, None]] = {}  # the slots of each kind of machine; NOTHING for what is none
 
 
 def held_by(machine: object, depth: int = 0) -> int:
@@ -37,10 +39,6 @@ def held_by(machine: object, depth: int = 0) -> int:
     for part in getattr(machine, "__dict__", NOTHING).values():
         held += held_by(part, depth + 1)
     return held
-
-
-NOTHING: dict[str, None] = {}
-_PARTS: dict[type, dict[str, None]] = {}  # the slots of each kind of machine; NOTHING for what is none
 
 
 def _parts_of(kind: type) -> dict[str, None]:
