@@ -5,6 +5,8 @@ made without another one.
 """
 
 from .buffers import Inbox, LineBuffer, Weight, keep
+from .datagram_row import DatagramRow
+from .endpoint import Endpoint, Service
 from .limits import Limits
 from .machine import (
     ABORT,
@@ -26,7 +28,7 @@ from .machine import (
     Wait,
     Want,
 )
-from .platform import Address, Credentials, parse_address
+from .platform import Address, Credentials, Where, parse_address
 from .reactor import Reactor
 from .report import RowReport, TotalsReport
 from .row import Row
@@ -45,6 +47,8 @@ __all__ = [
     "Become",
     "Cause",
     "Credentials",
+    "DatagramRow",
+    "Endpoint",
     "File",
     "Idle",
     "Inbox",
@@ -58,10 +62,12 @@ __all__ = [
     "Reason",
     "Row",
     "RowReport",
+    "Service",
     "TotalsReport",
     "Wait",
     "Want",
     "Weight",
+    "Where",
     "keep",
     "parse_address",
 ]

@@ -6,12 +6,13 @@ A buffer finds its way in time that does not grow with what it holds: it remembe
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .machine import PeerError, Piece
 
 if TYPE_CHECKING:
     from .row import Row
+    from .table import Table
 
 
 def hold(row: "Row", count: int) -> None:
@@ -22,12 +23,21 @@ def hold(row: "Row", count: int) -> None:
     row.table.held += count
 
 
-def keep(row: "Row", count: int) -> bool:
+class HasTable(Protocol):
+    """A row, or what else belongs to a table."""
+
+    @property
+    def table(self) -> "Table":
+        """The table that it is in."""
+        ...
+
+
+def keep(keeper: HasTable, count: int) -> bool:
     """Count bytes kept for all rows in common (a cache) or, where negative, no longer; the table's budget holds them.
 
     Returns False, and counts nothing, where all that is kept would take more than a quarter of the budget.
     """
-    table = row.table
+    table = keeper.table
     if count > 0 and table.kept + count > table.held_bytes_max // 4:
         return False
     table.kept += count

@@ -4,15 +4,20 @@ Closing is polite: our side ends, and the row lingers for the peer's end, becaus
 resets the connection, and a reset destroys what the peer has not read of its answer yet.
 """
 
+from collections.abc import Callable
 from errno import errorcode
+from typing import TypeVar
 
 from .machine import Cause, PeerError, Reason
 from .row import CLOSED, LINGERING, LINGERS, IllegalTransition, Row, advance
+from .stream_row import StreamRow
 from .table import trace
 from .timers import NEVER
 
+AnyRow = TypeVar("AnyRow", bound=Row)
 
-def half_close(row: Row) -> None:
+
+def half_close(row: StreamRow) -> None:
     """End our side, once; reading goes on. A row that its own machine has just closed has no side any more."""
     if row.half_closed or row.state == CLOSED:
         return
@@ -23,7 +28,7 @@ def half_close(row: Row) -> None:
         lost(row, error)
 
 
-def discard(row: Row) -> None:
+def discard(row: StreamRow) -> None:
     """Read on after our end, so that the peer gets all of the answer instead of a reset."""
     assert row.reason is not None
     try:
@@ -36,7 +41,7 @@ def discard(row: Row) -> None:
     row.table.doom(row, row.reason)
 
 
-def close(row: Row, reason: Reason) -> None:
+def close(row: StreamRow, reason: Reason) -> None:
     """End our side and linger for the peer's end, which may have come already."""
     if row.end_fed:
         row.table.doom(row, reason)  # closing ends our side too
@@ -52,16 +57,11 @@ def close(row: Row, reason: Reason) -> None:
     row.table.arm(row)
 
 
-def refuse(row: Row, reason: Reason, reset: bool = False) -> None:
+def refuse(row: StreamRow, reason: Reason, reset: bool = False) -> None:
     """End a row on the engine's account, with its machine's last word, unless that would fall into an answer."""
     words: bytes | None = b""
-    say = getattr(row.machine, "refuse", None)
-    if say is not None and row.output is None and not row.half_closed and row.state < LINGERING:
-        try:
-            said = say(reason)
-            words = None if said is None else b"" + said
-        except Exception as error:
-            row.table.tell("machine error", f"refuse() of {type(row.machine).__name__}: {error!r}", row)
+    if row.output is None and not row.half_closed and row.state < LINGERING:
+        words = last_words(row, reason)
     if words:
         try:
             row.sent += row.channel.send(words)
@@ -75,7 +75,20 @@ def refuse(row: Row, reason: Reason, reset: bool = False) -> None:
         row.table.doom(row, reason, reset)
 
 
-def lost(row: Row, error: OSError) -> bool:
+def last_words(row: Row, reason: Reason) -> bytes | None:
+    """Ask a machine what to say when the engine ends its row: b"" for nothing; None where an answer has begun."""
+    say = getattr(row.machine, "refuse", None)
+    if say is None:
+        return b""
+    try:
+        said = say(reason)
+        return None if said is None else b"" + said
+    except Exception as error:
+        row.table.tell("machine error", f"refuse() of {type(row.machine).__name__}: {error!r}", row)
+        return b""
+
+
+def lost(row: StreamRow, error: OSError) -> bool:
     """End a row whose channel has failed, and return True; "not now" is no failure, nor is a signal (EINTR).
 
     Python itself calls again after a signal (PEP 475); a channel that is no socket may not.
@@ -86,14 +99,19 @@ def lost(row: Row, error: OSError) -> bool:
     return True
 
 
-def failed(row: Row, error: Exception) -> None:
-    """End a row whose peer made a mistake, or whose machine has a bug, and then say where: no other row notices."""
+def failed(row: StreamRow, error: Exception) -> None:
+    """End a row whose peer made a mistake, or whose machine has a bug: no other row notices."""
+    end_failed(row, error, refuse)
+
+
+def end_failed(row: AnyRow, error: Exception, refuse: Callable[[AnyRow, Reason, bool], None]) -> None:
+    """End a row for what its machine has raised, by its kind's own `refuse`, and say where that was."""
     if isinstance(error, PeerError):
-        refuse(row, Reason(Cause.PEER_ERROR, error.reason, error.hint))
+        refuse(row, Reason(Cause.PEER_ERROR, error.reason, error.hint), False)
         return
     if isinstance(error, IllegalTransition):
         row.table.doom(row, Reason(Cause.ILLEGAL, str(error)), reset=True)
         return
     name = type(row.machine).__name__
     row.table.tell("machine error", f"{name}: {trace(error)}", row)
-    refuse(row, Reason(Cause.MACHINE_ERROR, f"{name}: {error!r}"), reset=True)
+    refuse(row, Reason(Cause.MACHINE_ERROR, f"{name}: {error!r}"), True)

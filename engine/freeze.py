@@ -33,7 +33,7 @@ class _Pickler(Pickler):
         self._places = {id(thing): place for place, thing in enumerate(shared)}
 
     def persistent_id(self, thing: Any) -> int | None:
-        if type(thing) is Row:
+        if isinstance(thing, Row):
             return thing.key
         place = self._places.get(id(thing))
         return None if place is None else -1 - place  # a row's key is never negative

@@ -16,6 +16,7 @@ from random import Random, SystemRandom
 from selectors import BaseSelector, SelectSelector
 from typing import cast
 
+from .datagram_sockets import ConnectedSocket, DatagramSocket, datagram_socket
 from .machine import HasDescriptor, Piece
 from .platform import Address, Channel, Credentials, Where, datagrams_only, has_file, streams_only
 from .selector import best_selector, poller_for, tells_peer_end
@@ -92,7 +93,7 @@ class Kernel:
             raise
         return channel
 
-    def bind(self, address: Address, mode: int | None = None) -> "DatagramSocket":
+    def bind(self, address: Address, mode: int | None = None) -> DatagramSocket:
         """Bind a socket for datagrams to a numeric address or a path; `mode` is a socket file's."""
         datagrams_only(address)
         family, where = _family_and_where(address)
@@ -109,7 +110,22 @@ class Kernel:
         except BaseException:
             channel.close()
             raise
-        return DatagramSocket(channel, address, made)
+        return datagram_socket(channel, address, made)
+
+    def bind_to(self, peer: Address) -> DatagramSocket:
+        """Connect a socket for datagrams to one peer; a UNIX one gets an abstract name, so that it can be answered."""
+        datagrams_only(peer)
+        family, where = _family_and_where(peer)
+        channel = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            channel.setblocking(False)
+            if peer.kind == "unixgram" and sys.platform == "linux":
+                channel.bind("")  # the kernel picks one: unix(7), autobind
+            channel.connect(where)
+        except BaseException:
+            channel.close()
+            raise
+        return ConnectedSocket(channel, peer)
 
     def failure(self, channel: Channel) -> int:
         """Return the error that a connection attempt ended with (SO_ERROR)."""
@@ -205,41 +221,6 @@ class ListeningSocket:
 
     def close(self) -> None:
         """Stop listening, and remove the socket file if it is still the one that was made."""
-        self._channel.close()
-        if self._made is not None:
-            remove(self._address.host, self._made)
-
-
-class DatagramSocket:
-    """A socket for datagrams. `made` is what a listening socket's is."""
-
-    def __init__(self, channel: socket.socket, address: Address, made: Identity | None) -> None:
-        self._channel = channel
-        self._address = address
-        self._made = made
-        self.fileno = channel.fileno
-
-    def receive(self, size: int) -> tuple[bytes, Where, bool]:
-        """Return the next datagram, its sender ("" for a UNIX socket that has no path), and whether it was cut."""
-        if hasattr(self._channel, "recvmsg"):
-            data, _, flags, peer = self._channel.recvmsg(size)
-            return data, peer or "", bool(flags & socket.MSG_TRUNC)
-        data, peer = self._channel.recvfrom(size + 1)  # one more than is wanted tells as much
-        return data[:size], peer or "", len(data) > size
-
-    def send_to(self, data: Piece, where: Where) -> None:
-        """Send one datagram."""
-        self._channel.sendto(data, where)
-
-    def where(self) -> Address:
-        """Return the address that it really has: port 0 has become a number."""
-        if self._address.kind == "unixgram":
-            return self._address
-        name = self._channel.getsockname()
-        return Address("udp", name[0], name[1])
-
-    def close(self) -> None:
-        """Free it, and remove the socket file if it is still the one that was made."""
         self._channel.close()
         if self._made is not None:
             remove(self._address.host, self._made)

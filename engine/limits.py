@@ -39,6 +39,14 @@ class Limits:
     step_bytes: int = 2 * KIB  # what a step counts for besides: a machine that never rests is a guest like others
     request_bytes: int = 16 * KIB  # what a request counts for: 16 pipelined ones, then another row has its chance
 
+    # Datagrams.
+    datagrams_a_turn: int = 32  # received, and of those that wait sent, per endpoint: one turn's share (libuv's figure)
+    datagram_bytes: int = 65_535  # the longest that is taken; of a longer one no part is
+    datagram_rows_max: int = 100_000  # per endpoint: they need no descriptor, and 0.6 KiB each
+    datagram_queue_bytes: int = 256 * KIB  # per endpoint, what the kernel does not take now; more is dropped
+    amplification_max: float = 3  # bytes to an unproven peer, for each that came from it (RFC 9000, 8.1)
+    routes_max: int = 8  # ways to one row (QUIC servers keep 2 to 8 connection identifiers)
+
     # How long a row may be in each state.
     opening_seconds: float = 10  # connecting, or in a handshake, whatever arrives
     head_seconds: float = 10  # for a whole HTTP head, whatever arrives (HAProxy advises some seconds)

@@ -13,6 +13,7 @@ from .machine import Cause, Machine, Reason
 from .platform import READABLE, Address, Channel, Listening, Where
 from .row import CLOSED, Row
 from .stream import visit
+from .stream_row import StreamRow
 from .table import Table, trace
 
 Factory = Callable[[Row], Machine]
@@ -118,7 +119,7 @@ def admit(
     factory: Factory,
     limits: Limits,
     connecting: bool = False,
-) -> Row:
+) -> StreamRow:
     """Make a row of a channel, with a machine from the factory, and let it take its first step.
 
     A factory that raises ends the row as a machine that raises does.

@@ -6,8 +6,9 @@ looked at once a period: so it costs nothing a byte, and a burst cannot be saved
 
 from .ending import refuse
 from .machine import Cause, Reason
-from .row import BURST, CLOSED, IDLE, LINGERING, OPENING, READING, WAITING, WRITING, Row, deadline
+from .row import CLOSED, IDLE, LINGERING, OPENING, READING, WAITING, WRITING
 from .stream import visit
+from .stream_row import BURST, StreamRow
 from .timers import NEVER
 
 _PATIENCE = {
@@ -20,13 +21,13 @@ _PATIENCE = {
 """What a state's end of patience is called, and whether the connection is then reset."""
 
 
-def expire(row: Row) -> None:
+def expire(row: StreamRow) -> None:
     """Look at a row whose alarm has rung: step it, renew its period, end it, or set its next alarm."""
     row.alarm = NEVER
     now = row.table.now
     if row.state == CLOSED:
         return
-    if deadline(row) <= now and not _earned_a_period(row):
+    if row.deadline() <= now and not _earned_a_period(row):
         if row.state == LINGERING:
             assert row.reason is not None
             reason = Reason(Cause.LINGERED_TOO_LONG) if row.reason.cause is Cause.DONE else row.reason
@@ -42,7 +43,7 @@ def expire(row: Row) -> None:
         row.table.arm(row)
 
 
-def _earned_a_period(row: Row) -> bool:
+def _earned_a_period(row: StreamRow) -> bool:
     """True where enough has moved in the period that has just ended; then the next one begins."""
     if row.state == WRITING:
         return _is_taken(row)
@@ -54,7 +55,7 @@ def _earned_a_period(row: Row) -> bool:
     return True
 
 
-def _is_taken(row: Row) -> bool:
+def _is_taken(row: StreamRow) -> bool:
     """True where a period of an answer goes on, or has ended with enough for another.
 
     What counts is what the peer's side has taken: the kernels' buffers hold minutes of a slow reader's answer, so

@@ -8,7 +8,7 @@ through the platform.
 Masks are poll(2)'s numbers as Linux has them, so that epoll's and poll's events need no translation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from errno import EOPNOTSUPP
 from random import Random
 from typing import Any, NamedTuple, Protocol
@@ -84,6 +84,11 @@ def parse_address(text: str) -> Address:
     return Address(kind if prefixed else "tcp", host[1:-1] if bracketed else host or "0.0.0.0", int(port))
 
 
+def where_of(address: Address) -> Where:
+    """Return an address in the form in which a platform names peers: (host, port), or a path."""
+    return (address.host, address.port) if address.kind in ("tcp", "udp") else address.host
+
+
 def has_file(address: Address) -> bool:
     """Tell whether a socket at this address has a file: one with a path, and not an abstract name."""
     return address.kind in ("unix", "unixgram") and not address.host.startswith("\0")
@@ -152,25 +157,65 @@ class Listening(Protocol):
         ...
 
 
+Sender = Any
+"""Who has sent a datagram, and which address of ours was asked, in the form that a channel hands out and takes back."""
+
+
 class DatagramChannel(Protocol):
     """A place at which datagrams arrive and from which they leave, never blocking.
 
     A datagram is sent whole or not at all, and may be lost, doubled or overtaken on its way, of which nobody is told.
     """
 
+    plain: bool
+    """True where a sender is nothing but the peer's address: `peer(sender)` need not be called."""
+
+    trusted: bool
+    """True where what a sender's address is said to be can be relied on, as it cannot over UDP."""
+
+    waits: bool
+    """True where the poller tells when there is room again after "not now"."""
+
     def fileno(self) -> int:
         """Return the descriptor by which the poller knows it."""
         ...
 
-    def receive(self, size: int, /) -> tuple[bytes, Where, bool]:
-        """Return the next datagram, its sender, and whether more than `size` bytes had come; those are lost.
+    def receive(self, size: int, /) -> tuple[bytes, Sender]:
+        """Return the first `size` bytes of the next datagram, and its sender; if there were more, they are lost.
 
         No bytes are a datagram too. Raises BlockingIOError where none has come, else OSError.
         """
         ...
 
-    def send_to(self, data: Piece, where: Where, /) -> None:
-        """Send one datagram. Raises BlockingIOError where there is no room now, else OSError."""
+    def send_to(self, data: Piece, sender: Sender, /) -> int:
+        """Send one datagram, from the address that was asked; return its length.
+
+        Raises BlockingIOError where there is no room now, else OSError.
+        """
+        ...
+
+    def sender(self, peer: Where, /) -> Sender:
+        """Return what stands for a peer that has not sent anything yet."""
+        ...
+
+    def peer(self, sender: Sender, /) -> Where:
+        """Return the peer's address."""
+        ...
+
+    def local(self, sender: Sender, /) -> Where:
+        """Return the address of ours that this sender has asked."""
+        ...
+
+    def credentials(self, sender: Sender, /) -> Credentials | None:
+        """Tell who has sent something over a UNIX socket; None where that cannot be known."""
+        ...
+
+    def pack(self, sender: Sender, /) -> Hashable:
+        """Return a sender in as few bytes as will do, to be kept a million times and to be found by."""
+        ...
+
+    def unpack(self, packed: Hashable, /) -> Sender:
+        """Return a sender again of what `pack` has made."""
         ...
 
     def where(self) -> Address:
@@ -254,6 +299,10 @@ class Platform(Protocol):
 
     def bind(self, address: Address, mode: int | None = None) -> DatagramChannel:
         """Begin to take datagrams; `mode` as in `listen`. Raises OSError."""
+        ...
+
+    def bind_to(self, peer: Address) -> DatagramChannel:
+        """Begin to take datagrams of one peer alone, at an address of ours that is picked. Raises OSError."""
         ...
 
     def failure(self, channel: Channel) -> int:

@@ -8,15 +8,20 @@ row still has to act on is invisible to the poller.
 from collections.abc import Callable, Iterator, Mapping
 from errno import EMFILE
 
+from .datagram import expire as expire_datagram
+from .datagram import run as run_datagram
+from .datagram_row import DatagramRow
+from .endpoint import Endpoint, RowFactory, Service
 from .limits import Limits
 from .listener import Factory, Listener, admit
 from .machine import Cause, Reason
 from .patience import expire
-from .platform import READABLE, Address, Channel, Events, Platform, Where, has_file, parse_address
+from .platform import READABLE, Address, Channel, Events, Platform, Where, has_file, parse_address, where_of
 from .report import RowReport, TotalsReport, report_row, report_rows, report_totals
 from .row import IDLE, OPENING, WORKING, Row
 from .schedule import Rank, schedule_by
 from .stream import run, serve
+from .stream_row import StreamRow
 from .table import Notice, Table
 
 Observer = Callable[[Notice], None]
@@ -64,29 +69,48 @@ class Reactor:
         the umask. Raises ValueError for an address that cannot be read, or that has no file and is given a mode;
         OSError where the kernel refuses.
         """
-        if isinstance(address, str):
-            address = parse_address(address)
-        if mode is not None and not has_file(address):
-            raise ValueError(f"{address} has no file that could be given permissions")
+        address = _readable(address, mode)
         limits = limits or self.limits
         channel = self.platform.listen(address, limits.backlog, limits.notsent_bytes, mode)
         listener = Listener(self.table, channel, factory, limits)
         self.listeners.append(listener)
         return listener
 
+    def bind(
+        self,
+        address: str | Address,
+        service: Service,
+        limits: Limits | None = None,
+        *,
+        mode: int | None = None,
+        alone: bool = False,
+    ) -> Endpoint:
+        """Begin to take datagrams at udp:HOST:PORT, unixgram:PATH or unixgram:@NAME.
+
+        `service.admit(data, peer)` is asked about what belongs to no row. `mode` is that of `listen`. With `alone` the
+        endpoint is closed when its last row has left. Raises what `listen` does.
+        """
+        address = _readable(address, mode)
+        if alone:
+            self._check_room()
+        channel = self.platform.bind(address, mode)
+        return Endpoint(self.table, channel, service, limits or self.limits, alone)
+
     def connect(self, address: str | Address, factory: Factory, limits: Limits | None = None) -> Row:
         """Begin to connect, and return the new row; its machine is first stepped when it is connected.
 
-        The host is numeric: looking up a name would block every row. Raises ValueError for another, OSError where the
-        attempt cannot even begin. One that fails later ends the row with `Cause.NOT_CONNECTED`.
+        For datagrams that is at once: the row has an endpoint of its own, which hears that peer alone. The host is
+        numeric: looking up a name would block every row. Raises ValueError for another, OSError where the attempt
+        cannot even begin. One that fails later ends the row with `Cause.NOT_CONNECTED`.
         """
         if isinstance(address, str):
             address = parse_address(address)
         self._check_room()
+        if address.datagrams:
+            return self._connect_datagrams(address, factory, limits or self.limits)
         channel = self.platform.connect(address)
-        peer = (address.host, address.port) if address.kind == "tcp" else address.host
         name = f"to {address}"
-        return admit(self.table, channel, peer, name, factory, limits or self.limits, connecting=True)
+        return admit(self.table, channel, where_of(address), name, factory, limits or self.limits, connecting=True)
 
     def adopt(self, channel: Channel, factory: Factory, peer: Where = "", limits: Limits | None = None) -> Row:
         """Make a row of a connected, non-blocking channel that the program already has. It is the engine's from now.
@@ -95,6 +119,10 @@ class Reactor:
         """
         self._check_room()
         return admit(self.table, channel, peer, "adopted", factory, limits or self.limits)
+
+    def _connect_datagrams(self, address: Address, factory: RowFactory, limits: Limits) -> Row:
+        endpoint = Endpoint(self.table, self.platform.bind_to(address), _Nobody(), limits, alone=True)
+        return endpoint.begin(where_of(address), factory)
 
     def _check_room(self) -> None:
         if self.table.full():
@@ -169,7 +197,9 @@ class Reactor:
         if door is not None:  # else it was closed earlier in this turn
             door.ready(mask)
 
-    def _line_up(self, events: Events, rows: Mapping[int, Row], now: float, other: Callable[[int, int], None]) -> None:
+    def _line_up(
+        self, events: Events, rows: Mapping[int, StreamRow], now: float, other: Callable[[int, int], None]
+    ) -> None:
         """Let ready rows wait for their turn in the queue, with what the poller has told of them."""
         for descriptor, mask in events:
             row = rows.get(descriptor)
@@ -189,7 +219,10 @@ class Reactor:
         for _ in range(len(queue)):
             row = queue.pop()
             sent = row.sent
-            run(row)
+            if isinstance(row, StreamRow):
+                run(row)
+            elif isinstance(row, DatagramRow):
+                run_datagram(row)
             work = row.sent - sent + row.limits.step_bytes  # a row that sends nothing does not stay at the front
             self.table.queue_work += work
             room -= work
@@ -203,7 +236,10 @@ class Reactor:
             row = table.rows.get(key)
             if row is not None:
                 if row.alarm <= table.now:
-                    expire(row)
+                    if isinstance(row, StreamRow):
+                        expire(row)
+                    elif isinstance(row, DatagramRow):
+                        expire_datagram(row)
             elif key in table.calls:
                 try:
                     table.calls.pop(key)[1]()
@@ -232,6 +268,8 @@ class Reactor:
         table.draining = True
         for listener in self.listeners:
             listener.close()
+        for endpoint in self.endpoints:
+            endpoint.retire()
         self._end_rows(self.keys()[::-1], idle=True)
         seconds = self.limits.drain_seconds if seconds is None else seconds
         self.after(seconds, lambda: self._end_rows(self.keys()[::-1], idle=False))
@@ -265,7 +303,10 @@ class Reactor:
             listener.close()
         for row in list(self.table.rows.values()):
             self.table.doom(row, Reason(Cause.CLOSED_BY_PROGRAM, "reactor closed"))
+        endpoints = self.endpoints
         self.table.reap()
+        for endpoint in endpoints:
+            endpoint.close()
         self.table.poller.close()
 
     # For a foreign loop, and for whoever wants to see.
@@ -279,6 +320,16 @@ class Reactor:
     def fileno(self) -> int | None:
         """Return a descriptor that turns readable when a turn is needed, where the poller has one."""
         return self.table.poller.fileno()
+
+    @property
+    def now(self) -> float:
+        """The turn's time, in seconds on a clock that never jumps: for services, which have no row to ask."""
+        return self.table.now
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """All endpoints that are open."""
+        return [door for door in self.table.doors.values() if isinstance(door, Endpoint)]
 
     def rows(self) -> Iterator[RowReport]:
         """Describe all rows, oldest first."""
@@ -296,6 +347,22 @@ class Reactor:
     def totals(self) -> TotalsReport:
         """Sum up the table."""
         return report_totals(self.table)
+
+
+def _readable(address: str | Address, mode: int | None) -> Address:
+    """Read an address that may be given permissions. Raises ValueError."""
+    if isinstance(address, str):
+        address = parse_address(address)
+    if mode is not None and not has_file(address):
+        raise ValueError(f"{address} has no file that could be given permissions")
+    return address
+
+
+class _Nobody:
+    """The service of a client's endpoint, to which nobody comes."""
+
+    def admit(self, data: bytes, peer: Where) -> None:
+        """Drop it."""
 
 
 class _Watch:

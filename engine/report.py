@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from .datagram_row import DatagramRow
 from .platform import PEER_ENDED, READABLE, WRITABLE, Where
-from .row import STATES, Row, deadline
+from .row import STATES, Row
 from .table import Table
 from .timers import NEVER
 
@@ -49,13 +50,16 @@ class TotalsReport(NamedTuple):
     requests: int
     received: int
     sent: int
+    datagrams_received: int
+    datagrams_sent: int
+    dropped: dict[str, int]
     turns: int
 
 
 def report_row(row: Row) -> RowReport:
     """Describe one row."""
     now = row.table.now
-    due = min(deadline(row), row.until)
+    due = min(row.deadline(), row.until)
     return RowReport(
         key=row.key,
         listener=row.listener,
@@ -100,6 +104,9 @@ def report_totals(table: Table) -> TotalsReport:
         requests=totals.requests + sum(row.requests for row in rows),
         received=totals.received + sum(row.received for row in rows),
         sent=totals.sent + sum(row.sent for row in rows),
+        datagrams_received=totals.datagrams_received,
+        datagrams_sent=totals.datagrams_sent,
+        dropped=dict(totals.dropped),
         turns=totals.turns,
     )
 
@@ -130,7 +137,10 @@ def _peer(row: Row) -> str:
     if row.peer == "":
         who = row.credentials
         return "unix:" if who is None else f"unix:pid={who.pid},uid={who.uid}"
-    return printable(show_where(row.peer))
+    shown = show_where(row.peer)
+    if isinstance(row, DatagramRow):
+        shown = shown.replace("unix:", "unixgram:", 1) if shown.startswith("unix:") else f"udp:{shown}"
+    return printable(shown)
 
 
 def _to_send(row: Row) -> int:

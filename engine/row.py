@@ -1,19 +1,19 @@
-"""One row: a request that has begun and not ended, its state, and the only code that may change that state.
+"""What all rows have in common: a state, and the only code that may change it; what a machine may see and do.
 
 States and events are small ints with names (a dict keyed by pairs of enums costs 211 to 434 ns a look-up, these 57 to
 93), and a row changes its state only when it comes to *rest*, not at each step that its machine makes. `TRANSITIONS`
-is the whole truth about which state may follow which; a pair that is not in it ends the row. A row never learns what
-kind of descriptor it stands on, and never reads a clock: the turn's time is on its table.
+is the whole truth about which state may follow which; a pair that is not in it ends the row. A row never reads a
+clock: the turn's time is on its table. What a row stands on is its own kind's affair: see `stream_row.py` and
+`datagram_row.py`.
 """
 
 from collections.abc import Mapping
-from errno import EPIPE
 from random import Random
 from typing import TYPE_CHECKING, Final
 
 from .limits import Limits
 from .machine import Cause, File, Machine, Piece, Reason
-from .platform import PEER_ENDED, READABLE, WRITABLE, Channel, Credentials, Where
+from .platform import Channel, Credentials, Where
 from .timers import NEVER
 
 if TYPE_CHECKING:
@@ -86,6 +86,22 @@ class IllegalTransition(Exception):
     """A pair of state and event that `TRANSITIONS` does not have: the row ends with `Cause.ILLEGAL`."""
 
 
+class _Gone:
+    """The machine of a row that has none yet, or no longer: breaks the cycle of row and machine when a row is freed."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> None:
+        """Nobody feeds it."""
+
+    def step(self) -> Piece:
+        """Nobody steps it."""
+        raise AssertionError("a row without a machine was stepped")
+
+
+GONE: Final = _Gone()
+
+
 class _Hot:
     """The slots that every visit touches, side by side.
 
@@ -93,101 +109,48 @@ class _Hot:
     cost an echo one to two per cent, which is about what two runs differ by.
     """
 
-    __slots__ = (
-        "active_at",
-        "channel",
-        "intake",
-        "limits",
-        "machine",
-        "output",
-        "received",
-        "sent",
-        "state",
-        "table",
-        "until",
-    )
+    __slots__ = ("active_at", "limits", "machine", "output", "received", "sent", "state", "until")
 
     active_at: float
-    channel: Channel
-    intake: int
     limits: Limits
     machine: Machine
     output: memoryview | list[Piece] | File | None
     received: int
     sent: int
     state: int
-    table: "Table"
     until: float
 
 
 class Row(_Hot):
-    """One connection's place in the table, and what its machine may see and do.
+    """One request's place in the table, and what its machine may see and do.
 
     A machine uses `key` (never reused), `peer`, `local`, `credentials`, `now`, `wall`, `limits`, `random`,
     `peer_ended`, `wake()` and `close()`; the rest belongs to the engine. The machine that a row begins with may give it
     other `limits`, a later one gets them with `Become`. Times are seconds on the platform's clock.
     """
 
-    __slots__ = (
-        "alarm",
-        "born",
-        "connecting",
-        "descriptor",
-        "end_fed",
-        "half_closed",
-        "held",
-        "key",
-        "listener",
-        "mark",
-        "mask",
-        "paused_at",
-        "peer",
-        "peer_ended",
-        "pending",
-        "phase",
-        "queued",
-        "reaped",
-        "reason",
-        "requests",
-        "requests_then",
-        "since",
-        "taken",
-        "wide",
-    )
+    __slots__ = ("alarm", "born", "held", "key", "queued", "reaped", "reason", "requests", "since")
 
-    def __init__(self, table: "Table", key: int, channel: Channel, peer: Where, listener: str, limits: Limits) -> None:
-        self.table = table
+    mask: int = 0  # what the poller has been asked for
+    connecting: bool = False
+    peer_ended: bool = False  # the peer's end is known; bytes before it may still be unread
+    paused_at: float = NEVER  # when the wait began that the phase's clock stands still for
+
+    def __init__(self, key: int, limits: Limits, now: float) -> None:
         self.key = key
-        self.channel = channel
-        self.descriptor = channel.fileno()
-        self.peer = peer
-        self.listener = listener  # what it came through, in words, for the operator
         self.limits = limits
-        self.machine = GONE
+        self.machine: Machine = GONE
         self.state = OPENING
-        self.phase = OPENING  # the state whose deadline runs: neither the run queue nor a wait starts it afresh
-        self.mask = 0  # what the poller has been asked for
-        self.pending = 0  # what the poller has told and nobody has acted on yet
         self.output = None  # what is left of a want that was cut short
-        self.intake = limits.receive_short_bytes  # what one read asks for, until the peer has filled it
         self.received = 0
         self.sent = 0
         self.requests = 0
-        self.requests_then = 0  # the same count at `since`
         self.held = 0  # bytes buffered for this row; only buffers.py changes it
-        self.born = self.active_at = self.since = table.now
-        self.mark = 0  # the count of bytes at `since`, for the rate
-        self.paused_at = NEVER  # when the wait began that the phase's clock stands still for
+        self.born = self.active_at = self.since = now
         self.until = NEVER  # when the machine wants to be stepped in any case
         self.alarm = NEVER  # when the timers will look at this row
-        self.taken = -1  # bytes that the peer's side had taken when the kernel was asked in this period; -1: not yet
-        self.wide = False  # a long file is being sent, of which the kernel takes more
         self.queued = False
-        self.connecting = False
-        self.peer_ended = False  # the peer's end is known; bytes before it may still be unread
-        self.end_fed = False  # the machine has been fed that end
-        self.half_closed = False  # we have ended our side
-        self.reaped = False  # the channel is closed, and what is held is counted no more
+        self.reaped = False  # it has left, and what is held is counted no more
         self.reason: Reason | None = None
 
     def __repr__(self) -> str:
@@ -208,16 +171,6 @@ class Row(_Hot):
         """The platform's random numbers: seeded in the simulation."""
         return self.table.platform.random
 
-    @property
-    def local(self) -> Where:
-        """Our own address of this connection; "" once it has ended."""
-        return "" if self.state == CLOSED else self.table.platform.local(self.channel)
-
-    @property
-    def credentials(self) -> Credentials | None:
-        """Who has connected to a UNIX socket; None where that cannot be known, and once it has ended."""
-        return None if self.state == CLOSED else self.table.platform.credentials(self.channel)
-
     def wake(self) -> None:
         """Have the machine stepped soon, unless its output is blocked (then it is stepped when that has gone)."""
         self.table.wake(self)
@@ -229,6 +182,45 @@ class Row(_Hot):
         """
         self.table.doom(self, Reason(Cause.CLOSED_BY_PROGRAM, detail), reset)
 
+    # What each kind of row has of its own.
+
+    @property
+    def table(self) -> "Table":
+        """The table that it is in."""
+        raise NotImplementedError
+
+    @property
+    def listener(self) -> str:
+        """What it came through, in words, for the operator."""
+        raise NotImplementedError
+
+    @property
+    def peer(self) -> Where:
+        """The peer's address."""
+        raise NotImplementedError
+
+    @property
+    def local(self) -> Where:
+        """Our own address of this row; "" once it has ended."""
+        raise NotImplementedError
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """Who is at the other end of a UNIX socket; None where that cannot be known, and once the row has ended."""
+        raise NotImplementedError
+
+    def deadline(self) -> float:
+        """Return when the engine's own patience with this row ends, by its state alone."""
+        raise NotImplementedError
+
+    def fall_mute(self) -> Channel | None:
+        """Say nothing more from here on: the row is doomed. Return what the reaper will close."""
+        raise NotImplementedError
+
+    def leave(self, channel: Channel | None, reset: bool) -> None:
+        """Give up what this row stands on. The reaper alone calls it."""
+        raise NotImplementedError
+
 
 def advance(row: Row, event: int) -> None:
     """Move a row to the state that `TRANSITIONS` names. The only writer of `row.state`.
@@ -239,81 +231,3 @@ def advance(row: Row, event: int) -> None:
     if state == _ILLEGAL:
         raise IllegalTransition(f"{STATES[row.state]} row {EVENTS[event]}")
     row.state = state
-
-
-def interest(row: Row) -> int:
-    """Return what the poller is to be asked for: a pure function of the row. 0 means: not registered at all."""
-    state = row.state
-    if state == IDLE or state == READING or state == LINGERING:
-        return 0 if row.end_fed else READABLE
-    if state == WRITING:
-        reads = getattr(row.machine, "duplex", False) and not row.end_fed
-        return WRITABLE | READABLE if reads else WRITABLE
-    if state == OPENING:
-        return WRITABLE if row.connecting else READABLE
-    if state == WAITING:
-        return PEER_ENDED if row.table.platform.tells_peer_end and not row.peer_ended else 0
-    return 0
-
-
-BURST: Final = 1 / 6
-"""The part of an answer's period before what counts begins: a burst fills the kernels' buffers first."""
-
-
-def deadline(row: Row) -> float:
-    """Return when the engine's own patience with this row ends, by its state alone."""
-    state = row.state
-    limits = row.limits
-    if state == IDLE:
-        return row.active_at + limits.idle_seconds
-    if state == READING:
-        return row.since + limits.request_seconds
-    if state == WRITING:
-        return row.since + limits.stall_seconds * (BURST if row.taken < 0 else 1)
-    if state == OPENING:
-        return row.since + limits.opening_seconds
-    if state == WAITING and row.until == NEVER:
-        return row.paused_at + limits.waiting_seconds
-    if state == LINGERING:
-        return row.since + limits.linger_seconds
-    return NEVER
-
-
-class _Gone:
-    """The machine of a row that has none yet, or no longer: breaks the cycle of row and machine when a row is freed."""
-
-    __slots__ = ()
-
-    def feed(self, data: bytes) -> None:
-        """Nobody feeds it."""
-
-    def step(self) -> Piece:
-        """Nobody steps it."""
-        raise AssertionError("a row without a machine was stepped")
-
-
-GONE: Final = _Gone()
-
-
-class _Mute:
-    """The channel of a row that has been doomed: whoever still wants to use it is told that it is closed."""
-
-    __slots__ = ()
-
-    def fileno(self) -> int:
-        """There is none."""
-        return -1
-
-    def recv(self, size: int) -> bytes:
-        """Raise BrokenPipeError."""
-        raise BrokenPipeError(EPIPE, "the row has ended")
-
-    def send(self, data: Piece) -> int:
-        """Raise BrokenPipeError."""
-        raise BrokenPipeError(EPIPE, "the row has ended")
-
-    def close(self) -> None:
-        """The reaper has the real one."""
-
-
-MUTE: Final = _Mute()

@@ -242,6 +242,10 @@ class Simulation(MemoryStreams):
         """Begin to take datagrams; port 0 picks one. Raises OSError where somebody does already."""
         return self.datagrams.bind(address)
 
+    def bind_to(self, peer: Address) -> DatagramEnd:
+        """Begin to take datagrams of one peer alone."""
+        return self.datagrams.bind_to(peer)
+
     def dial_datagrams(self, address: str | Address, link: Link | None = None) -> DatagramPeer:
         """Return somebody outside who sends datagrams to an address and hears what comes back."""
         if isinstance(address, str):

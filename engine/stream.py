@@ -48,17 +48,17 @@ from .row import (
     WANTS_WAITING,
     WORKING,
     WRITING,
-    Row,
     advance,
 )
 from .row import IDLE as IDLE_STATE
 from .row import OPENING as OPENING_STATE
+from .stream_row import StreamRow
 from .timers import NEVER
 
 _BLOCKED = -(1 << 62)  # in place of the room that is left: the kernel takes no more, or the row has ended
 
 
-def serve(events: Events, rows: Mapping[int, Row], now: float, other: Callable[[int, int], None]) -> None:
+def serve(events: Events, rows: Mapping[int, StreamRow], now: float, other: Callable[[int, int], None]) -> None:
     """Act on (descriptor, mask) pairs: receive, feed, and step each row until it rests. The heart of the engine.
 
     A mask of 0 means that the row was woken or is left over. A visit ends when the machine rests, its output blocks or
@@ -138,12 +138,12 @@ def serve(events: Events, rows: Mapping[int, Row], now: float, other: Callable[[
             failed(row, error)
 
 
-def visit(row: Row) -> None:
+def visit(row: StreamRow) -> None:
     """Step a row that nobody has told anything of, until it rests."""
     serve(((row.descriptor, 0),), row.table.by_descriptor, row.table.now, _nobody)
 
 
-def run(row: Row) -> None:
+def run(row: StreamRow) -> None:
     """Move a row that comes from the run queue, unless it has ended: its descriptor may be another row's by now."""
     row.queued = False
     mask, row.pending = row.pending, 0
@@ -151,7 +151,7 @@ def run(row: Row) -> None:
         serve(((row.descriptor, mask),), row.table.by_descriptor, row.table.now, _nobody)
 
 
-def _ready_otherwise(row: Row, mask: int) -> None:
+def _ready_otherwise(row: StreamRow, mask: int) -> None:
     """Act on readiness in the states in which a row does not simply receive."""
     state = row.state
     if state == WRITING:
@@ -172,7 +172,7 @@ def _ready_otherwise(row: Row, mask: int) -> None:
 _OUTPUT = (bytes, bytearray, memoryview, tuple, File)
 
 
-def _keep(row: Row, want: Piece | tuple[Piece, ...] | File) -> None:
+def _keep(row: StreamRow, want: Piece | tuple[Piece, ...] | File) -> None:
     """Put what is to be sent into the row, if it is anything: else it only means "step again"."""
     if isinstance(want, File):
         row.output = want if want.count else None
@@ -187,7 +187,7 @@ def _keep(row: Row, want: Piece | tuple[Piece, ...] | File) -> None:
         hold(row, len(row.output))
 
 
-def _send(row: Row, want: Piece | tuple[Piece, ...] | File, room: int) -> int:
+def _send(row: StreamRow, want: Piece | tuple[Piece, ...] | File, room: int) -> int:
     """Send what is no plain bytes, or too much for a visit. Returns what `_flush` does."""
     _keep(row, want)
     return _flush(row, room)
@@ -196,14 +196,14 @@ def _send(row: Row, want: Piece | tuple[Piece, ...] | File, room: int) -> int:
 _LONG_FILE = 4  # quanta: what is sent in one go or nearly so needs no other buffers
 
 
-def _widen(row: Row, wide: bool) -> None:
+def _widen(row: StreamRow, wide: bool) -> None:
     """Let the kernel take more of a long file than of other bytes, which would be copies in its memory."""
     row.wide = wide
     limits = row.limits
     row.table.platform.let_take(row.channel, limits.notsent_file_bytes if wide else limits.notsent_bytes)
 
 
-def _has_file(row: Row, output: File) -> bool:
+def _has_file(row: StreamRow, output: File) -> bool:
     """Ask for the descriptor first: a file that cannot be opened anew is not the peer's failure."""
     try:
         output.file.fileno()
@@ -213,13 +213,13 @@ def _has_file(row: Row, output: File) -> bool:
     return True
 
 
-def _cut_short(row: Row, want: bytes, sent: int) -> int:
+def _cut_short(row: StreamRow, want: bytes, sent: int) -> int:
     """Keep what the kernel did not take."""
     _keep(row, memoryview(want)[sent:])
     return _BLOCKED
 
 
-def _flush(row: Row, room: int) -> int:
+def _flush(row: StreamRow, room: int) -> int:
     """Send what the row has to send, up to `room` bytes.
 
     Returns what is left of the room once all has gone, 0 where it was too small, or _BLOCKED.
@@ -263,7 +263,7 @@ def _flush(row: Row, room: int) -> int:
     return max(0, room - sent - row.limits.step_bytes) if left is None else 0
 
 
-def _stop(row: Row, room: int) -> None:
+def _stop(row: StreamRow, room: int) -> None:
     """Let a row rest whose output the kernel does not take, or put one that has used up its quantum on the queue."""
     if row.state == CLOSED:
         return
@@ -275,7 +275,7 @@ def _stop(row: Row, room: int) -> None:
             row.table.enqueue(row)
 
 
-def _rest(row: Row, want: Want) -> None:
+def _rest(row: StreamRow, want: Want) -> None:
     """Carry out a want after which the machine is not stepped at once, unless it has closed its row in that step."""
     if row.state == CLOSED:
         return
@@ -301,7 +301,7 @@ def _rest(row: Row, want: Want) -> None:
         raise TypeError(f"{type(row.machine).__name__}.step() returned {want!r}, which is no want")
 
 
-def _settle(row: Row, event: int, until: float) -> None:
+def _settle(row: StreamRow, event: int, until: float) -> None:
     """Come to rest: the one place where a machine's row changes its state, and with it deadline and interest.
 
     A phase's clock starts when its state begins or a request has ended meanwhile, and stands still while the machine
@@ -330,11 +330,11 @@ def _nobody(descriptor: int, mask: int) -> None:
     """A row that is visited is in the table."""
 
 
-def _receives(row: Row) -> bool:
+def _receives(row: StreamRow) -> bool:
     return row.state == OPENING_STATE and not row.connecting and not row.queued
 
 
-def _change(row: Row, want: Want) -> Machine:
+def _change(row: StreamRow, want: Want) -> Machine:
     """Carry out a want after which the row goes on otherwise; return the machine that is stepped from now."""
     if not isinstance(want, Become):
         half_close(row)
@@ -354,7 +354,7 @@ def _change(row: Row, want: Want) -> Machine:
     return machine
 
 
-def _receive_while_blocked(row: Row) -> None:
+def _receive_while_blocked(row: StreamRow) -> None:
     """Feed a duplex machine whose output is blocked: it is stepped when that has gone, and bounds what it takes."""
     try:
         data = row.channel.recv(row.limits.receive_bytes)
@@ -372,7 +372,7 @@ def _receive_while_blocked(row: Row) -> None:
     row.table.ask(row)
 
 
-def _connected(row: Row) -> None:
+def _connected(row: StreamRow) -> None:
     code = row.table.platform.failure(row.channel)
     if code:
         row.table.doom(row, Reason(Cause.NOT_CONNECTED, errorcode.get(code, str(code))))
@@ -382,7 +382,7 @@ def _connected(row: Row) -> None:
     visit(row)
 
 
-def _told_while_waiting(row: Row, mask: int) -> None:
+def _told_while_waiting(row: StreamRow, mask: int) -> None:
     """The peer has ended or gone while the machine wanted no bytes: the end may have bytes before it, a failure not."""
     if mask & BROKEN:
         row.table.doom(row, Reason(Cause.PEER_LOST, "while waiting"))

@@ -7,7 +7,6 @@ no descriptor is reused while an event of this turn may still name it.
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from traceback import format_exception
 from typing import NamedTuple, Protocol
 
@@ -15,8 +14,9 @@ from .buffers import hold
 from .limits import MIB, Limits
 from .machine import Cause, Reason
 from .platform import Channel, Platform, Where
-from .row import CLOSED, ENDS, GONE, LINGERING, MUTE, QUEUED, WRITING, Row, advance, deadline, interest
+from .row import CLOSED, ENDS, GONE, LINGERING, QUEUED, WRITING, Row, advance
 from .schedule import Schedule
+from .stream_row import StreamRow, interest
 from .timers import NEVER, Timers
 
 EVICTION_SPARE = 16  # the part of all that may be held that is freed besides (a million rows: 0.2 s a sort)
@@ -34,8 +34,6 @@ class Notice(NamedTuple):
 class Totals:
     """What has happened since the table was made. Rows that live are counted when they end."""
 
-    __slots__ = ("accepted", "connected", "ended", "observer_failures", "received", "requests", "sent", "turns")
-
     def __init__(self) -> None:
         self.accepted = 0
         self.connected = 0
@@ -44,6 +42,9 @@ class Totals:
         self.sent = 0
         self.requests = 0
         self.turns = 0
+        self.datagrams_received = 0
+        self.datagrams_sent = 0
+        self.dropped: Counter[str] = Counter()  # datagrams, either way, by why
         self.observer_failures = 0
 
 
@@ -68,13 +69,14 @@ class Table:
         self.held_bytes_max = limits.held_bytes_max or min(platform.memory() // 4, 512 * MIB)
         self.now = platform.now()
         self.rows: dict[int, Row] = {}
-        self.by_descriptor: dict[int, Row] = {}
+        self.by_descriptor: dict[int, StreamRow] = {}
         self.doors: dict[int, Door] = {}  # what else stands here by its descriptor
+        self.alone = 0  # endpoints that were made for one row each
         self.per_peer: dict[str, set[int]] = {}  # keys of the rows that came in, where they are counted
         self.queue = schedule
         self.timers = Timers()
         self.calls: dict[int, tuple[float, Callable[[], None]]] = {}  # what the program has scheduled, and for when
-        self.doomed: list[tuple[Row, Channel, bool]] = []
+        self.doomed: list[tuple[Row, Channel | None, bool]] = []
         self.held = 0  # bytes buffered for all rows; only buffers.py changes it, and what is kept
         self.kept = 0  # bytes kept for all rows in common
         self.queue_work = 0  # bytes that have gone to rows from the run queue, and what their visits count for, ever
@@ -93,12 +95,12 @@ class Table:
         return self._last_key
 
     def full(self) -> bool:
-        """True while no row can be added."""
-        return len(self.rows) >= self.rows_max
+        """True while no row can be added that needs a descriptor of its own."""
+        return len(self.by_descriptor) + self.alone >= self.rows_max
 
-    def add(self, channel: Channel, peer: Where, listener: str, limits: Limits) -> Row:
+    def add(self, channel: Channel, peer: Where, listener: str, limits: Limits) -> StreamRow:
         """Put a new row into the table, without a machine yet."""
-        row = Row(self, self.new_key(), channel, peer, listener, limits)
+        row = StreamRow(self, self.new_key(), channel, peer, listener, limits)
         self.rows[row.key] = row
         self.by_descriptor[row.descriptor] = row
         return row
@@ -121,7 +123,8 @@ class Table:
         """
         state = row.state
         if state == WRITING:
-            self.ask(row)
+            if isinstance(row, StreamRow):
+                self.ask(row)
             return
         if row.queued or state >= LINGERING or row.connecting:
             return
@@ -141,7 +144,7 @@ class Table:
         self.tell("machine error", f"{what} of {type(row.machine).__name__}: {trace(error)}", row)
         self.doom(row, Reason(Cause.MACHINE_ERROR, f"{what}: {error!r}"), reset=True)
 
-    def ask(self, row: Row) -> None:
+    def ask(self, row: StreamRow) -> None:
         """Tell the poller what this row is interested in, if that has changed."""
         try:
             mask = interest(row)
@@ -162,7 +165,7 @@ class Table:
             return
         row.mask = mask
 
-    def withdraw(self, row: Row) -> None:
+    def withdraw(self, row: StreamRow) -> None:
         """Ask nothing of the poller for this row until it rests again."""
         if row.mask:
             self.poller.unregister(row.descriptor)
@@ -170,7 +173,7 @@ class Table:
 
     def arm(self, row: Row) -> None:
         """See to it that the timers look at this row when its deadline or its machine's own time has come."""
-        due = min(deadline(row), row.until)
+        due = min(row.deadline(), row.until)
         if due < row.alarm:
             row.alarm = due
             self.timers.set(due, row.key)
@@ -193,15 +196,14 @@ class Table:
     def doom(self, row: Row, reason: Reason, reset: bool = False) -> None:
         """Mark a row for the reaper: nothing moves it any more. Whoever dooms it first gives the reason.
 
-        Its channel falls mute at once, so that a machine which closes its own row in a step says nothing more; the hot
-        path need not ask for that.
+        It falls mute at once, so that a machine which closes its own row in a step says nothing more; the hot path
+        need not ask for that.
         """
         if row.state == CLOSED:
             return
         advance(row, ENDS)
         row.reason = reason
-        self.doomed.append((row, row.channel, reset))
-        row.channel = MUTE
+        self.doomed.append((row, row.fall_mute(), reset))
 
     def reap(self) -> None:
         """Free the doomed, and those whom they doom with their last words. The only place that closes a channel."""
@@ -214,16 +216,11 @@ class Table:
             for callback in callbacks:
                 callback()
 
-    def _free(self, row: Row, channel: Channel, reset: bool) -> None:
-        self.withdraw(row)
-        del self.rows[row.key], self.by_descriptor[row.descriptor]
+    def _free(self, row: Row, channel: Channel | None, reset: bool) -> None:
+        row.leave(channel, reset)
+        del self.rows[row.key]
         if self.limits.rows_per_peer_max:
             self._forget_peer(row)
-        with suppress(OSError):  # an error of the past; the descriptor is free all the same
-            if reset:
-                self.platform.abort(channel)
-            else:
-                channel.close()
         totals = self.totals
         totals.received += row.received
         totals.sent += row.sent

@@ -14,12 +14,12 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import fields
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
-from ..engine import Address, Limits, Notice, Reactor, parse_address
+from ..engine import Address, Endpoint, Limits, Notice, Reactor, Service, parse_address
 from ..engine.kernel import Kernel, resolve
 from ..engine.limits import KIB
-from ..engine.listener import Factory
+from ..engine.listener import Factory, Listener
 from ..engine.platform import has_file
 from ..engine.selector import best_selector
 from .output import After, Output
@@ -139,7 +139,8 @@ def _add_server_options(parser: argparse.ArgumentParser, name: str) -> None:
         "--bind",
         action="append",
         metavar="ADDRESS",
-        help="HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME (abstract) or fd:N; repeatable; port 0 picks one "
+        help="HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME (abstract) or fd:N; for datagrams udp:HOST:PORT or "
+        "unixgram:PATH; repeatable; port 0 picks one "
         "(default: 127.0.0.1:8000)",
     )
     parser.add_argument(
@@ -175,10 +176,13 @@ def _serve(options: argparse.Namespace) -> int:
         reactor = Reactor(_kernel(options.selector), limits=limits, schedule=options.schedule, observer=outputs.tell)
         stack.callback(reactor.close)
         stack.enter_context(_Signals(reactor, outputs.reopen))
-        factory = _factory(options, reactor, outputs)
-        for address in addresses:
-            _listen(reactor, address, factory, limits, options.socket_mode if has_file(address) else None)
-        shown = [_show(options.command, listener.address) for listener in reactor.listeners]
+        serving = _serving(options, reactor, outputs)
+        serving.check(options.command, addresses)
+        places = [
+            _open(reactor, address, serving, limits, options.socket_mode if has_file(address) else None)
+            for address in addresses
+        ]
+        shown = [_show(options.command, place.address) for place in places]
         if options.control:
             _open_control(options.control, reactor)
         _say(f"partway {options.command}: listening on {', '.join(shown)}")
@@ -188,10 +192,30 @@ def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
-def _listen(reactor: Reactor, address: Address, factory: Factory, limits: Limits, mode: int | None) -> None:
-    """Listen, or say at which of several addresses that failed."""
+class _Serving(NamedTuple):
+    """What a command serves: connections, datagrams, or both."""
+
+    streams: Factory | None
+    datagrams: Service | None = None
+
+    def check(self, command: str, addresses: list[Address]) -> None:
+        """Refuse an address of a kind that the command does not serve."""
+        for address in addresses:
+            if address.datagrams and self.datagrams is None:
+                raise MistakeError(f"{address}: {command} serves connections, not datagrams")
+            if not address.datagrams and self.streams is None:
+                raise MistakeError(f"{address}: {command} serves datagrams, not connections")
+
+
+def _open(
+    reactor: Reactor, address: Address, serving: _Serving, limits: Limits, mode: int | None
+) -> Listener | Endpoint:
+    """Listen or bind, or say at which of several addresses that failed."""
     try:
-        reactor.listen(address, factory, limits, mode=mode)
+        if serving.datagrams is not None and address.datagrams:
+            return reactor.bind(address, serving.datagrams, limits, mode=mode)
+        assert serving.streams is not None
+        return reactor.listen(address, serving.streams, limits, mode=mode)
     except OSError as error:
         raise OSError(f"{address}: {error.strerror or error}") from None
 
@@ -230,20 +254,20 @@ def _kernel(name: str | None) -> Kernel:
     return Kernel(selector())
 
 
-def _factory(options: argparse.Namespace, reactor: Reactor, outputs: "_Outputs") -> Factory:
+def _serving(options: argparse.Namespace, reactor: Reactor, outputs: "_Outputs") -> _Serving:
     if options.command == "http":
-        return _http(options, outputs)
+        return _Serving(_http(options, outputs))
     if options.command == "chat":
         from .chat import Room
 
-        return Room()
+        return _Serving(Room())
     if options.command == "forward":
         from .forward import Forward
 
-        return Forward(reactor, _target(options.target))
-    from .echo import Echo
+        return _Serving(Forward(reactor, _target(options.target)))
+    from .echo import Echo, EchoDatagrams
 
-    return Echo
+    return _Serving(Echo, EchoDatagrams())
 
 
 def _http(options: argparse.Namespace, outputs: "_Outputs") -> Factory:
@@ -282,7 +306,7 @@ def _open_control(path: str, reactor: Reactor) -> None:
     """Listen for operators on a socket that only its owner can open."""
     from .control import Control
 
-    _listen(reactor, Address("unix", path), Control(reactor), Limits(idle_seconds=float("inf")), 0o600)
+    _open(reactor, Address("unix", path), _Serving(Control(reactor)), Limits(idle_seconds=float("inf")), 0o600)
 
 
 def _show(command: str, address: Address) -> str:

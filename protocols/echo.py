@@ -1,6 +1,6 @@
 """Echo (RFC 862): send back what comes. The smallest machine there is, and the measure of what the engine costs."""
 
-from ..engine import IDLE, Row, Want
+from ..engine import IDLE, Row, Want, Where
 
 
 class Echo:
@@ -22,3 +22,18 @@ class Echo:
             return IDLE
         self.data = b""
         return data
+
+
+RESERVED_PORTS = 1024
+
+
+class EchoDatagrams:
+    """Send back each datagram. No row is ever made.
+
+    Not to a reserved port: behind one of those may be another server that answers whatever comes, and a datagram with a
+    forged sender would go back and forth between the two for ever.
+    """
+
+    def admit(self, data: bytes, peer: Where) -> bytes | None:
+        """Hand it back."""
+        return data if type(peer) is not tuple or peer[1] >= RESERVED_PORTS else None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from partway.engine.row import Row
+from partway.engine.stream_row import StreamRow
 
 FAILED = pytest.StashKey[bool]()
 
@@ -44,7 +44,7 @@ def nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     gc.collect()
     if request.node.stash.get(FAILED, False):
         return
-    left = [thing for thing in gc.get_objects() if type(thing) is Row and thing.channel.fileno() >= 0]
+    left = [thing for thing in gc.get_objects() if type(thing) is StreamRow and thing.channel.fileno() >= 0]
     assert not left, f"rows left open: {left}"
     assert process.num_fds() <= descriptors, f"{process.num_fds() - descriptors} descriptors leaked"
     assert threading.active_count() == threads, "a thread leaked"

@@ -309,8 +309,8 @@ MUTATIONS = (
     # Ending.
     Mutation(
         "lingering without a deadline",
-        "engine/row.py",
-        "    if state == LINGERING:\n        return row.since + limits.linger_seconds\n",
+        "engine/stream_row.py",
+        "        if state == LINGERING:\n            return self.since + limits.linger_seconds\n",
         "",
         "a peer that never ends its side keeps a row for ever",
     ),
@@ -338,8 +338,8 @@ MUTATIONS = (
     Mutation(
         "last words within an answer",
         "engine/ending.py",
-        "    if say is not None and row.output is None and not row.half_closed",
-        "    if say is not None and not row.half_closed",
+        "    if row.output is None and not row.half_closed",
+        "    if not row.half_closed",
         "a 408 in the middle of somebody's file",
     ),
     Mutation(
@@ -351,16 +351,16 @@ MUTATIONS = (
     ),
     Mutation(
         "doomed row still speaks",
-        "engine/table.py",
-        "        self.doomed.append((row, row.channel, reset))\n        row.channel = MUTE",
-        "        self.doomed.append((row, row.channel, reset))",
+        "engine/stream_row.py",
+        "        channel, self.channel = self.channel, MUTE\n        return channel",
+        "        return self.channel",
         "a machine that has closed its own row goes on sending until the turn's end",
     ),
     Mutation(
         "freed within the turn",
         "engine/table.py",
-        "        row.channel = MUTE\n\n    def reap",
-        "        row.channel = MUTE\n        self.reap()\n\n    def reap",
+        "        self.doomed.append((row, row.fall_mute(), reset))\n",
+        "        self.doomed.append((row, row.fall_mute(), reset))\n        self.reap()\n",
         "the descriptor goes to the next who comes while events of this turn still name it",
     ),
     Mutation(
@@ -373,9 +373,9 @@ MUTATIONS = (
     # The table.
     Mutation(
         "row leaked by its descriptor",
-        "engine/table.py",
-        "        del self.rows[row.key], self.by_descriptor[row.descriptor]",
-        "        del self.rows[row.key]",
+        "engine/stream_row.py",
+        "        del table.by_descriptor[self.descriptor]\n",
+        "",
         "two indexes, and one is forgotten",
     ),
     Mutation(

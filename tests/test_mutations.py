@@ -17,7 +17,19 @@ QUICK = (
     "end swallowed",
 )
 EVERY_FILE = {
-    *("stream", "row", "table", "timers", "patience", "ending", "listener", "reactor", "buffers", "schedule", "freeze"),
+    *(
+        "stream",
+        "stream_row",
+        "table",
+        "timers",
+        "patience",
+        "ending",
+        "listener",
+        "reactor",
+        "buffers",
+        "schedule",
+        "freeze",
+    ),
 }
 NAMES = [mutation.name for mutation in MUTATIONS]
 BY_NAME = dict(zip(NAMES, MUTATIONS, strict=True))

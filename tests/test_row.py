@@ -25,9 +25,10 @@ from partway.engine import (
 )
 from partway.engine import row as rows
 from partway.engine.platform import FAILED, PEER_ENDED, READABLE, WRITABLE
-from partway.engine.row import EVENTS, STATES, TRANSITIONS, IllegalTransition, advance, deadline, interest
+from partway.engine.row import EVENTS, STATES, TRANSITIONS, IllegalTransition, advance
 from partway.engine.simulation import Simulation
 from partway.engine.stream import serve
+from partway.engine.stream_row import interest
 from partway.engine.timers import NEVER
 from worlds import Acting, Acts, Rig, echo, script
 
@@ -154,17 +155,17 @@ def test_deadline_by_state(row: Row, state: int) -> None:
     row.since = row.active_at = row.paused_at = 50.0
     row.taken = 0
     name = DEADLINES.get(state)
-    assert deadline(row) == (50.0 + getattr(row.limits, name) if name else NEVER)
+    assert row.deadline() == (50.0 + getattr(row.limits, name) if name else NEVER)
 
 
 def test_an_answers_first_alarm_is_when_what_counts_begins(row: Row) -> None:
     row.state, row.since = rows.WRITING, 50.0
-    assert deadline(row) == 50.0 + row.limits.stall_seconds / 6
+    assert row.deadline() == 50.0 + row.limits.stall_seconds / 6
 
 
 def test_a_wait_of_the_machines_own_has_no_other_deadline(row: Row) -> None:
     row.state, row.until = rows.WAITING, 1e9
-    assert deadline(row) == NEVER
+    assert row.deadline() == NEVER
 
 
 @pytest.mark.parametrize("before", [IDLE, READ, PARK], ids=str)

@@ -14,12 +14,12 @@ from partway.engine import row as rows
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = ROOT / "engine"
 SIMULATION = {"simulation", "agenda", "network", "network_datagrams", "outside", "faults"}
-PLATFORMS = {"memory", "memory_poller", "kernel", "selector", "socket_files", "host", *SIMULATION}
+PLATFORMS = {"memory", "memory_poller", "kernel", "selector", "socket_files", "datagram_sockets", "host", *SIMULATION}
 LAYERS = {
     0: {"limits", "machine", "timers", "platform"},
-    1: {"buffers", "row", "freeze", *PLATFORMS},
+    1: {"buffers", "row", "stream_row", "datagram_row", "freeze", *PLATFORMS},
     2: {"table", "schedule"},
-    3: {"stream", "ending", "patience", "listener", "report"},
+    3: {"stream", "datagram", "ending", "patience", "listener", "endpoint", "outbox", "report"},
     4: {"reactor", "__init__"},
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
@@ -30,6 +30,7 @@ SYSTEM_ALLOWED = {
     "engine/kernel.py",
     "engine/selector.py",
     "engine/socket_files.py",
+    "engine/datagram_sockets.py",
     "protocols/command.py",
     "protocols/output.py",
 }

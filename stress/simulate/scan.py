@@ -6,8 +6,9 @@ from ...engine import Limits, Row
 from ...engine.machine import File
 from ...engine.outside import Client
 from ...engine.platform import Where
-from ...engine.row import CLOSED, IDLE, LINGERING, READING, WAITING, WORKING, deadline, interest
+from ...engine.row import CLOSED, IDLE, LINGERING, READING, WAITING, WORKING
 from ...engine.simulation import Simulation
+from ...engine.stream_row import StreamRow, interest
 from ...engine.table import Table
 from ...engine.timers import NEVER, TICKS
 from .broken import BrokenError
@@ -55,6 +56,7 @@ class Scan:
         drained = self._drained()
         held = 0
         for key, row in table.rows.items():
+            assert isinstance(row, StreamRow)
             held += row.held
             if row.state == CLOSED:
                 raise BrokenError("a doomed row that was not reaped", str(row))
@@ -65,7 +67,7 @@ class Scan:
             if row.output is not None and row.state in WITHOUT_OUTPUT:
                 raise BrokenError("an answer that is not being sent", f"{row} has output left")
             self._check_interest(row)
-            due = min(deadline(row), row.until)
+            due = min(row.deadline(), row.until)
             if row.queued:
                 self.queue.check_wait(key)
             else:
@@ -119,7 +121,7 @@ class Scan:
         elif turns > first_turn + 1:
             raise BrokenError("a row past its deadline", f"{row} was due {self.table.now - due:.6f} s ago")
 
-    def _check_interest(self, row: Row) -> None:
+    def _check_interest(self, row: StreamRow) -> None:
         asked = self.asked.get(row.descriptor, 0)
         if asked != row.mask:
             raise BrokenError("interest", f"{row}: the poller was asked for {asked:#x}, the row says {row.mask:#x}")

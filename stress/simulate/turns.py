@@ -4,6 +4,7 @@ from collections import Counter
 
 from ...engine import Row
 from ...engine.schedule import AGEING, Schedule, bytes_remaining
+from ...engine.stream_row import StreamRow
 from ...engine.table import Table
 from .broken import BrokenError
 from .visits import WORDS_BYTES, Visits
@@ -56,7 +57,8 @@ class WatchedQueue:
             self._check_ageing(row, work)
         self._served[key] += 1
         self._quanta.append((row.limits.quantum_bytes, row))
-        self._visits.begins(row)
+        if isinstance(row, StreamRow):
+            self._visits.begins(row)
         return row
 
     def _check_ageing(self, row: Row, work: int) -> None:

@@ -5,10 +5,10 @@ Each row that the poller names, or that comes from the run queue, is noted as it
 
 from collections.abc import Callable
 
-from ...engine import Row
 from ...engine.machine import Machine
 from ...engine.platform import BROKEN, HUNG_UP, PEER_ENDED
-from ...engine.row import IDLE, LINGERING, OPENING, READING, WAITING, WORKING, deadline
+from ...engine.row import IDLE, LINGERING, OPENING, READING, WAITING, WORKING
+from ...engine.stream_row import StreamRow
 from ...engine.table import Table
 from ...engine.timers import NEVER, Timers
 from .broken import BrokenError
@@ -18,7 +18,7 @@ WORDS_BYTES = 4096  # of the engine's last word besides
 ENDED = PEER_ENDED | HUNG_UP
 CLOCKED = (OPENING, IDLE, READING, LINGERING)  # states whose deadline only moves with an answer or a request
 
-Before = tuple[Row, Machine, int, int, float, float, float, int, int, int, int, int, int, bool]
+Before = tuple[StreamRow, Machine, int, int, float, float, float, int, int, int, int, int, int, bool]
 """A row, and as they were when its turn began: machine, state, phase, since, paused_at, active_at, requests,
 requests_then, sent, received, quantum; what the poller has told of it; whether it stood in the queue or came from it.
 """
@@ -50,7 +50,7 @@ class Visits:
         self.alarms = table.timers = WatchedTimers()
         self._before: dict[int, Before] = {}
 
-    def begins(self, row: Row, mask: int = 0) -> None:
+    def begins(self, row: StreamRow, mask: int = 0) -> None:
         """Note a row as it is before it is visited in this turn."""
         key = row.key
         if key not in self._before:
@@ -71,7 +71,7 @@ class Visits:
                 row.queued or not mask,
             )
 
-    def end(self, served: Callable[[Row], int]) -> None:
+    def end(self, served: Callable[[StreamRow], int]) -> None:
         """Look at all of them when the turn has ended; `served` tells how often one came from the queue in it."""
         now = self.table.now
         for before in self._before.values():
@@ -101,8 +101,8 @@ class Visits:
                     raise BrokenError("an idle clock that stands", f"{row} has answered at {now}: {row.active_at}")
             elif row.state == state and state in CLOCKED and not queued and row.machine is machine:
                 later = row.active_at - active_at if state == IDLE else row.since - since
-                if later > 1e-9 and row.phase == phase and deadline(row) - later > now:
-                    raise BrokenError("a deadline moved by bytes", f"{row} is due at {deadline(row)}, {later} s later")
+                if later > 1e-9 and row.phase == phase and row.deadline() - later > now:
+                    raise BrokenError("a deadline moved by bytes", f"{row} is due at {row.deadline()}, {later} s later")
             if not (ended or moved or self.may_fail) and mask and row.state == state and not row.queued:
                 self._check_cause(row, received)
             if paused_at != NEVER and row.phase == row.state == phase and row.paused_at == NEVER and not row.queued:
@@ -117,7 +117,7 @@ class Visits:
         self._before.clear()
         self.alarms.rang.clear()
 
-    def _check_cause(self, row: Row, received: int) -> None:
+    def _check_cause(self, row: StreamRow, received: int) -> None:
         """Who is called ready has something to do: bytes, an end, or a state to leave."""
         if row.received != received:
             self._idle.pop(row.key, None)
@@ -127,7 +127,7 @@ class Visits:
             raise BrokenError("a wake-up without a cause", f"{row} is called ready again and again")
 
 
-def _check_budget(row: Row, ended: int, moved: int, quantum: int, visits: int) -> None:
+def _check_budget(row: StreamRow, ended: int, moved: int, quantum: int, visits: int) -> None:
     """A visit sends no more than a quantum, and answers as many requests as one is worth.
 
     A row is visited when it is named by the poller, when it comes from the queue, and when its alarm has rung.

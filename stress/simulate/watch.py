@@ -12,8 +12,9 @@ from ...engine.memory import end_of
 from ...engine.memory_poller import MemoryPoller
 from ...engine.outside import Client
 from ...engine.platform import Channel, Events, Where
-from ...engine.row import CLOSED, LINGERING, deadline
+from ...engine.row import CLOSED, LINGERING
 from ...engine.simulation import Simulation
+from ...engine.stream_row import StreamRow
 from .broken import BrokenError
 from .scan import TICK_SECONDS, Scan
 from .turns import WatchedQueue
@@ -48,7 +49,8 @@ class Watch:
         self.table = table = reactor.table
         free = table._free
 
-        def watched(row: Row, channel: Channel, reset: bool) -> None:
+        def watched(row: Row, channel: Channel | None, reset: bool) -> None:
+            assert isinstance(row, StreamRow) and channel is not None
             self._check_end(row, channel, reset)
             free(row, channel, reset)
 
@@ -96,7 +98,7 @@ class Watch:
         """Nobody's deadline passed while the reactor slept."""
         self._events_awake = 0
         for row in self.table.rows.values():
-            due = min(deadline(row), row.until)
+            due = min(row.deadline(), row.until)
             if now > max(due, before) + TICK_SECONDS and row.state != CLOSED:
                 raise BrokenError("a row past its deadline", f"{row} was due at {due}, the poll ended at {now}")
 
@@ -118,7 +120,7 @@ class Watch:
 
     # The end.
 
-    def _check_end(self, row: Row, channel: Channel, reset: bool) -> None:
+    def _check_end(self, row: StreamRow, channel: Channel, reset: bool) -> None:
         """Each row ends once, with a reason, and its bytes are conserved to the last."""
         if row.key in self._freed:
             raise BrokenError("a row that ended twice", str(row))

@@ -1,0 +1,96 @@
+"""A row of datagrams: one peer's exchange at an endpoint that it shares with all others.
+
+There may be a million of them on one descriptor, so a row keeps little: its peer as few bytes, no descriptor, no book
+of what arrives at what rate. Their patience counts from the last datagram that the machine had an answer to, or `NEXT`:
+what a peer merely sends moves no deadline, nor does what is sent to it again because it was silent.
+"""
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from .limits import Limits
+from .platform import Credentials, Where
+from .row import CLOSED, IDLE, OPENING, READING, WAITING, WRITING, Row
+from .timers import NEVER
+
+if TYPE_CHECKING:
+    from .endpoint import Endpoint
+    from .table import Table
+
+
+class DatagramRow(Row):
+    """One peer's place at an endpoint.
+
+    Besides what every row has, a machine uses `proven` (set it once the peer has shown that it receives what is sent to
+    it: until then no more than `amplification_max` times what came from it is sent there), `add_route` and `follow`.
+    """
+
+    __slots__ = ("credentials", "endpoint", "proven", "routes", "sender")
+
+    credentials: Credentials | None
+
+    def __init__(self, endpoint: "Endpoint", key: int, sender: Hashable, limits: Limits) -> None:
+        super().__init__(key, limits, endpoint.table.now)
+        self.endpoint = endpoint
+        self.sender = sender  # the peer, and which address of ours it has asked, as the channel keeps it
+        self.routes: tuple[Hashable, ...] = ()  # by which datagrams find this row
+        self.proven = False
+        self.credentials = None
+
+    @property
+    def table(self) -> "Table":
+        """The table that it is in."""
+        return self.endpoint.table
+
+    @property
+    def listener(self) -> str:
+        """The endpoint, in words, for the operator."""
+        return self.endpoint.name
+
+    @property
+    def peer(self) -> Where:
+        """The peer's address."""
+        return self.endpoint.channel.peer(self.endpoint.channel.unpack(self.sender))
+
+    @property
+    def local(self) -> Where:
+        """Our own address that the peer has asked, from which it is answered."""
+        return self.endpoint.channel.local(self.endpoint.channel.unpack(self.sender))
+
+    def add_route(self, route: Hashable) -> bool:
+        """Have datagrams for which the service's `route` returns this come to this row, too (a connection identifier).
+
+        Returns False, and changes nothing, where it leads to another row, or this one has `routes_max` already.
+        """
+        return self.endpoint.add_route(self, route)
+
+    def follow(self) -> None:
+        """Answer from now on to where the datagram that was fed last has come from; that address is yet to be proven.
+
+        For protocols that know a peer by more than its address, and in `feed` or the step after it alone.
+        """
+        self.sender = self.endpoint.last_sender()
+        self.proven = self.endpoint.trusted
+
+    def deadline(self) -> float:
+        """Return when the engine's own patience with this row ends, by its state alone."""
+        state, limits = self.state, self.limits
+        if state == IDLE:
+            return self.active_at + limits.idle_seconds
+        if state == READING:
+            return self.active_at + limits.request_seconds
+        if state == OPENING:
+            return self.born + limits.opening_seconds
+        if state == WRITING:
+            return self.since + limits.stall_seconds
+        if state == WAITING and self.until == NEVER:
+            return self.since + limits.waiting_seconds
+        return NEVER
+
+    def fall_mute(self) -> None:
+        """Nothing to close: an endpoint sends nothing of a row that has ended."""
+
+    def leave(self, channel: object, reset: bool) -> None:
+        """Give up the routes to this row."""
+        if self.state == CLOSED:
+            self.endpoint.forget(self)
