@@ -4,6 +4,7 @@ Figures of such runs say nothing and aren't looked at, but that they are there. 
 wrong in any byte makes no figure, that a peer which is missing is named, and that nothing is left running.
 """
 
+import inspect
 import json
 import os
 import shutil
@@ -11,15 +12,17 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from partway.stress.bench import beside, measure, tables
+from partway.stress.bench import beside, datagrams, measure, tables
 from partway.stress.bench.command import main
 from partway.stress.bench.figures import add_ratios, cost_row, rate_row, ratio_column, table
 from partway.stress.bench.measure import PEERS, Child, Server, UnableError, Usage
@@ -119,6 +122,86 @@ def test_memory(bench: Callable[..., Run]) -> None:
     assert list(run.figures()) == ["partway", "bare", "http"]
     assert [row["ratios"] for row in run.whole["servers"] if row["name"] == "http"] == [{}]
     assert f"half a head ({len(beside.HALF_HEAD)} bytes)" in run.said.out
+
+
+def test_datagrams(bench: Callable[..., Run]) -> None:
+    run = bench("datagrams", *LITTLE, "--only", "partway,bare")
+    assert (run.code, run.said.err, run.whole["without"]) == (0, "", [])
+    assert set(run.figures()) == {"partway", "bare"} and min(run.figures().values()) > 0
+    assert "one datagram of 64 bytes and its answer, 4 clients" in run.said.out
+
+
+def test_exchanges(bench: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datagrams, "EXCHANGE_GROWTH_MAX", 1e6)  # figures of such a run say nothing
+    run = bench("exchanges", "--rows", "50,5", "--requests", "20", "--rounds", "2")
+    assert (run.code, run.said.err, run.whole["broken"], run.whole["without"]) == (0, "", [], [])
+    assert list(run.figures()) == ["5", "50"] and min(run.figures().values()) > 0
+    assert all(row["bytes_a_row"] >= 0 for row in run.whole["servers"])
+
+
+def test_goals_of_exchanges_that_are_broken(bench: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datagrams, "EXCHANGE_GROWTH_MAX", 0.0)
+    monkeypatch.setattr(datagrams, "EXCHANGE_BYTES_MAX", -1.0)
+    monkeypatch.setattr(datagrams, "MANY", 50)
+    run = bench("exchanges", "--rows", "50,5", "--requests", "20", "--rounds", "1")
+    assert run.code == 1
+    assert [text.split(":")[0] for text in run.whole["broken"]] == [
+        "a datagram among 5 rows",
+        "a datagram among 50 rows",
+        "50 rows",
+    ]
+
+
+def wrong_byte(data: bytes, number: int) -> bytes | None:
+    return data if number < 5 else data[:-1] + b"!"
+
+
+def forgets_one(data: bytes, number: int) -> bytes | None:
+    return data if number != 3 else None
+
+
+def forgets_most(data: bytes, number: int) -> bytes | None:
+    return data if number % 2 else None
+
+
+Answer = Callable[[bytes, int], bytes | None]
+
+
+def drive(load: str, answer: Answer) -> str:
+    """Have a server answer 40 datagrams of 20 peers by such a function; return what the load complains of."""
+    program = [
+        "import socket",
+        textwrap.dedent(inspect.getsource(answer)),
+        "channel = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)",
+        "channel.bind(('127.0.0.1', 0))",
+        "print('PORT', channel.getsockname()[1], flush=True)",
+        "number = 0",
+        "while True:",
+        "    data, peer = channel.recvfrom(65536)",
+        "    number += 1",
+        f"    said = {answer.__name__}(data, number)",
+        "    said is None or channel.sendto(said, peer)",
+    ]
+    with Child((sys.executable, "-c", "\n".join(program)), CORE) as process:
+        words = [sys.executable, str(PEERS / f"{load}.py"), str(process.port()), "20", "64"]
+        with Child(words, CORE) as driver:
+            try:
+                if load == "exchanges_load":
+                    driver.line("READY", SECONDS_MOST)
+                driver.ask(40)
+                driver.line("DONE", SECONDS_MOST)
+            except UnableError as complaint:
+                return str(complaint)
+    return ""
+
+
+@pytest.mark.parametrize("load", ["datagrams_load", "exchanges_load"])
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [(wrong_byte, "load: an answer is wrong"), (forgets_one, ""), (forgets_most, "load: * datagrams were lost")],
+)
+def test_loads_of_datagrams_do_not_believe_a_server_that_lies(load: str, answer: Answer, complaint: str) -> None:
+    assert fnmatch(drive(load, answer), complaint)
 
 
 FEW_ROWS = ("rows", "--rows", "300,20", "--active", "20", "--rounds", "2", "--turns", "3")

@@ -101,10 +101,12 @@ def take_turns(tally: Tally[Usage], start: Callable[[Server], Started], slices: 
 class Rounds:
     """What the benchmarks under load have in common: the load, its words, and how the work is cut."""
 
-    def __init__(self, options: argparse.Namespace, bench: Bench, warmup: int, each: int) -> None:
+    def __init__(
+        self, options: argparse.Namespace, bench: Bench, warmup: int, each: int, load: tuple[str, ...] | None = None
+    ) -> None:
         self.options = options
         self.bench = bench
-        self.load = bench.find_load()
+        self.load = load or bench.find_load()
         self.warmup = warmup
         self.slices = slices_of(options.requests, each)
 

@@ -9,7 +9,8 @@ and so finds now 5 and now 48 requests in a poll.
 `echo` and `http` are CPU time a request, `download` how much a second of CPU time sends, `memory`
 what a connection costs that says nothing, or half a head. `rows` is partway alone: tables of a
 thousand rows to a million, whose sizes take turns too; it fails where a turn's cost grows by more
-than caches explain. Only public tools are needed: Linux, Python, and for some peers `cc`, uvloop
+than caches explain. `datagrams` is an echo over UDP, `exchanges` partway alone with up to a million
+half-done ones on one socket. Only public tools are needed: Linux, Python, and for some peers `cc`, uvloop
 and nginx; if one is missing the report says so.
 """
 
@@ -40,6 +41,7 @@ from .beside import (
     bench_http,
     bench_memory,
 )
+from .datagrams import DATAGRAM_SERVERS, ON_THEIR_WAY_MOST, bench_datagrams, bench_exchanges
 from .figures import Report, table
 from .measure import Bench, UnableError
 from .tables import bench_rows
@@ -51,6 +53,8 @@ BENCHES = {
     "http": bench_http,
     "download": bench_download,
     "rows": bench_rows,
+    "datagrams": bench_datagrams,
+    "exchanges": bench_exchanges,
 }
 
 
@@ -85,13 +89,25 @@ def _parser() -> argparse.ArgumentParser:
     rows.add_argument("--turns", type=number(1, 200), default=50, help="with the same rows, then with others")
     rows.add_argument("--rounds", type=number(1, 20), default=10, help="of so many turns each")
     _add_json(rows)
+    datagrams = kinds.add_parser("datagrams", help="CPU time of the server for one echoed datagram")
+    _add_load(datagrams, requests=50_000, connections=50, most=ON_THEIR_WAY_MOST)
+    datagrams.add_argument("--size", type=number(1, 32_768), default=64, help="bytes in a datagram")
+    _add_common(datagrams, DATAGRAM_SERVERS, DATAGRAM_SERVERS)
+    exchanges = kinds.add_parser("exchanges", help="half-done exchanges on one UDP socket: a thousand to a million")
+    exchanges.add_argument(
+        "--rows", type=_numbers(1, 10**6), default=sizes, help="with commas; default: 1000 to 1000000"
+    )
+    exchanges.add_argument("--requests", type=number(1, 10**6), default=5_000, help="datagrams in each round")
+    exchanges.add_argument("--rounds", type=number(1, 100), default=10, help="turns of each")
+    exchanges.add_argument("--size", type=number(8, 1024), default=64, help="bytes in a datagram")
+    _add_json(exchanges)
     return parser
 
 
-def _add_load(parser: argparse.ArgumentParser, requests: int, connections: int) -> None:
+def _add_load(parser: argparse.ArgumentParser, requests: int, connections: int, most: int = 10_000) -> None:
     add = parser.add_argument
     add("--requests", type=number(1, 10**6), default=requests, help="counted in each round")
-    add("--connections", type=number(1, 10_000), default=connections)
+    add("--connections", type=number(1, most), default=connections)
     add("--rounds", type=number(1, 100), default=5, help="turns of each; 20 on a busy machine")
 
 

@@ -61,6 +61,12 @@ ROWS_COLUMNS: Columns = (
     ("is", lambda row: f"{row['growth']['expiry']:.2f} x"),
     ("collection ms", lambda row: f"{row['full_collection'] / 1e6:.0f}"),
 )
+DATAGRAM_COLUMNS: Columns = (*COSTS, ratio_column("partway"))
+EXCHANGE_COLUMNS: Columns = (
+    *COSTS[:2],
+    ("is", lambda row: f"{row['growth']:.2f} x"),
+    ("bytes each", lambda row: f"{row['bytes_a_row']:.0f}"),
+)
 GROWTHS = ("same", "others", "expiry", "walk_same", "walk_others")
 
 
