@@ -2,18 +2,21 @@
 
 JavaScript around Pyodide, a WASI host, a test: whatever has connections of its own calls `open` when one comes and gets
 a number for it, then `feed`, `end` and `lost` as things happen, steps the reactor, and sends what `take` shows. Numbers
-and bytes cross any boundary; objects don't. A number is never reused.
+and bytes cross any boundary; objects don't. A number is never reused. Datagrams have no connections: `datagram` hands
+one in for an address, and `take_datagrams` takes out what is to be sent from there.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
-from errno import EOPNOTSUPP
+from errno import EADDRINUSE, EOPNOTSUPP
+from os import strerror
 from random import Random
 from typing import Any, NoReturn
 
+from .host_datagrams import DATAGRAMS_MOST, HostPlace
 from .memory import End, MemoryListening, MemoryStreams, end_of
 from .memory_poller import MemoryPoller
-from .platform import Address, Channel, Where, parse_address, streams_only
+from .platform import Address, Channel, Where, datagrams_only, parse_address, streams_only, where_of
 
 CAPACITY_BYTES = 64 * 1024
 
@@ -41,6 +44,7 @@ class Host(MemoryStreams):
         self._last = 0
         self._listening: dict[Address, _HostListening] = {}
         self._outside: dict[int, End] = {}
+        self._places: dict[Address, HostPlace] = {}
 
     # What the host calls.
 
@@ -101,6 +105,26 @@ class Host(MemoryStreams):
         """The connection is closed on the host's side as well."""
         self._outside.pop(number).close()
 
+    def datagram(self, address: str, data: bytes, peer: Where) -> bool:
+        """A datagram has come for an address; False where it is lost. Raises LookupError where nobody takes any."""
+        place = self._places[parse_address(address)]
+        if place.closed:
+            raise LookupError(address)
+        return place.come(data, peer)
+
+    def take_datagrams(self, address: str, most: int = DATAGRAMS_MOST) -> list[tuple[bytes, Where]]:
+        """Take out datagrams that are to be sent from an address, and to whom; nothing where nothing is bound."""
+        place = self._places.get(parse_address(address))
+        if place is None:
+            return []
+        taken = place.take(most)
+        self.forget_place(parse_address(address))
+        return taken
+
+    def datagram_addresses(self) -> list[str]:
+        """Return all addresses from which datagrams may leave: what was bound, and one of its own for each client."""
+        return [str(address) for address in self._places]
+
     # What the engine calls.
 
     def poll_begins(self, seconds: float | None) -> float | None:
@@ -132,9 +156,34 @@ class Host(MemoryStreams):
         self.poller.pollables[self._last] = listening
         return listening
 
-    def bind(self, address: Address, mode: int | None = None) -> NoReturn:
-        """Raise OSError: a host's datagrams are not there yet."""
-        raise OSError(EOPNOTSUPP, "the host platform has no datagrams")
+    def bind(self, address: Address, mode: int | None = None) -> HostPlace:
+        """Expect datagrams for this address. Raises OSError where they are expected already."""
+        datagrams_only(address)
+        return self._new_place(address)
+
+    def bind_to(self, peer: Address) -> HostPlace:
+        """Expect datagrams of one peer alone, at an address of ours that is picked."""
+        datagrams_only(peer)
+        number = self._last + 1
+        own = Address("udp", "0.0.0.0", number) if peer.kind == "udp" else Address("unixgram", f"\0client-{number}")
+        return self._new_place(own, where_of(peer))
+
+    def forget_place(self, address: Address) -> None:
+        """Forget a place, if it is closed and nothing is left to be taken from there."""
+        place = self._places[address]
+        if place.closed and not place.leaving:
+            del self._places[address]
+
+    def _new_place(self, address: Address, only: Where | None = None) -> HostPlace:
+        before = self._places.get(address)
+        if before is not None and not before.closed:
+            raise OSError(EADDRINUSE, strerror(EADDRINUSE))
+        self._last += 1
+        place = self._places[address] = HostPlace(self, address, self._last, only)
+        if before is not None:
+            place.leaving.extend(before.leaving)
+        self.poller.pollables[self._last] = place
+        return place
 
     def connect(self, address: Address) -> NoReturn:
         """Raise OSError: a host that connects out is not there yet."""

@@ -17,6 +17,7 @@ import pytest
 from partway.engine import Address, parse_address
 from partway.engine.faults import Faults
 from partway.engine.host import Host
+from partway.engine.host_datagrams import DATAGRAMS_MOST
 from partway.engine.kernel import Kernel, resolve
 from partway.engine.platform import READABLE, WRITABLE, DatagramChannel, where_of
 from partway.engine.simulation import Simulation
@@ -266,13 +267,82 @@ def test_names_are_looked_up_for_datagrams_too() -> None:
         Kernel().bind(Address("udp", "localhost", 0))
 
 
-def test_the_host_has_none() -> None:
+# The host.
+
+
+def test_what_the_host_hands_in_and_takes_out() -> None:
     host = Host(lambda: 0.0)
-    with pytest.raises(OSError, match="no datagrams") as caught:
-        host.bind(parse_address("udp:here:1"))
-    assert caught.value.errno == EOPNOTSUPP
-    with pytest.raises(OSError, match="takes datagrams"):
+    place = host.bind(parse_address("udp:here:1"))
+    host.poller.register(place.fileno(), READABLE)
+    assert not host.poller.ready(0, 9)
+    assert host.datagram("udp:here:1", b"hello", ("there", 2))
+    assert host.poller.ready(0, 9) == [(place.fileno(), READABLE)]
+    data, sender = place.receive(3)
+    assert (data, place.peer(sender), place.local(sender)) == (b"hel", ("there", 2), ("here", 1))
+    assert outcome(lambda: place.receive(3)) == "EAGAIN"
+    for answer in (b"one", b""):
+        assert place.send_to(answer, sender) == len(answer)
+    assert host.take_datagrams("udp:here:1", 1) == [(b"one", ("there", 2))]
+    assert host.take_datagrams("udp:here:1") == [(b"", ("there", 2))]
+    assert host.take_datagrams("udp:here:1") == []
+
+
+def test_a_host_that_is_behind_loses_what_comes_and_takes_no_more() -> None:
+    host = Host(lambda: 0.0)
+    place = host.bind(parse_address("unixgram:/here"))
+    taken = [host.datagram("unixgram:/here", b"x", "/there") for _ in range(DATAGRAMS_MOST + 1)]
+    assert taken == [True] * DATAGRAMS_MOST + [False]
+    for _ in range(DATAGRAMS_MOST):
+        place.send_to(b"x", "/there")
+    assert outcome(lambda: place.send_to(b"x", "/there")) == "EAGAIN"
+    host.poller.register(place.fileno(), WRITABLE)
+    assert not host.poller.ready(0, 9)
+    host.take_datagrams("unixgram:/here", 1)
+    assert host.poller.ready(0, 9) == [(place.fileno(), WRITABLE)]
+    place.send_to(b"x", "/there")
+
+
+def test_what_is_left_when_a_host_s_place_closes_can_still_be_taken() -> None:
+    host = Host(lambda: 0.0)
+    address = parse_address("udp:here:1")
+    place = host.bind(address)
+    assert outcome(lambda: host.bind(address)) == "EADDRINUSE"
+    place.send_to(b"first", ("there", 2))
+    place.close()
+    place.close()
+    assert (place.fileno(), outcome(lambda: place.send_to(b"x", ("there", 2)))) == (-1, "EBADF")
+    with pytest.raises(LookupError):
+        host.datagram("udp:here:1", b"x", ("there", 2))
+    again = host.bind(address)
+    again.send_to(b"second", ("there", 2))
+    again.close()
+    assert host.take_datagrams("udp:here:1", 1) == [(b"first", ("there", 2))]
+    assert host.datagram_addresses() == ["udp:here:1"]
+    assert host.take_datagrams("udp:here:1") == [(b"second", ("there", 2))]
+    assert host.datagram_addresses() == []
+    assert host.take_datagrams("udp:here:1") == []
+
+
+def test_a_host_s_client_hears_one_peer_alone() -> None:
+    host = Host(lambda: 0.0)
+    place = host.bind_to(parse_address("udp:there:2"))
+    (name,) = host.datagram_addresses()
+    assert not host.datagram(name, b"x", ("elsewhere", 2))
+    assert host.datagram(name, b"x", ("there", 2))
+    assert place.receive(9) == (b"x", ("there", 2))
+    assert outcome(lambda: place.receive(9)) == "EAGAIN"
+    place.close()
+    assert host.datagram_addresses() == []
+
+
+def test_the_host_tells_kinds_apart() -> None:
+    host = Host(lambda: 0.0)
+    with pytest.raises(OSError, match="takes datagrams") as caught:
         host.listen(parse_address("udp:here:1"), 1)
+    assert caught.value.errno == EOPNOTSUPP
+    for call in (host.bind, host.bind_to):
+        with pytest.raises(OSError, match="takes connections"):
+            call(parse_address("here:1"))
 
 
 # Addresses.

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ENGINE = ROOT / "engine"
 SIMULATION = {"simulation", "agenda", "network", "network_datagrams", "outside", "faults"}
 PLATFORMS = {"memory", "memory_poller", "kernel", "selector", "socket_files", "datagram_sockets", "host", *SIMULATION}
+PLATFORMS |= {"host_datagrams"}
 LAYERS = {
     0: {"limits", "machine", "timers", "platform"},
     1: {"buffers", "row", "stream_row", "datagram_row", "freeze", *PLATFORMS},
