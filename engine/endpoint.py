@@ -34,8 +34,9 @@ RowFactory = Callable[[DatagramRow], Machine]
 class Service(Protocol):
     """Who decides about datagrams that belong to no row.
 
-    Optional beside `admit`: `route(data, peer)` returns by what a datagram finds its row, None for by nothing. Without
-    it that is where it comes from, and which address of ours it came to.
+    Optional beside `admit`: `route(data, peer)` returns by what a datagram finds its row, None for by nothing; without
+    it that is where it comes from, and which address of ours it came to. `guards`, if true: the service itself sees to
+    it that who forges a sender gains nothing, and `amplification_max` does not hold for its answers.
     """
 
     def admit(self, data: bytes, peer: Where, /) -> bytes | RowFactory | None:
@@ -69,6 +70,8 @@ class Endpoint:
         self.outbox = Outbox(table, channel, limits, waits=channel.waits)
         self._routes: dict[Hashable, DatagramRow] = {}
         self._route = getattr(service, "route", None)
+        guarded = channel.trusted or getattr(service, "guards", False)
+        self._most = float("inf") if guarded else limits.amplification_max  # bytes of an answer for one of a question
         self._retired = False
         self._told_full = False
         self._sender: Sender = None  # of the datagram that is being looked at
@@ -96,7 +99,7 @@ class Endpoint:
         admit = self._nobody if self._retired else self.service.admit
         routes = self._routes if self._route is None else True  # with ways of its own a service may always find a row
         too_long = self.limits.datagram_bytes + 1
-        most = float("inf") if self.trusted else self.limits.amplification_max
+        most = self._most
         others = answered = unsent = asked = sent = 0
         try:
             for _ in range(self.table.limits.datagrams_a_turn):

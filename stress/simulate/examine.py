@@ -110,7 +110,7 @@ def _blocks() -> int:
 
 
 def _rows_alive() -> list[Row]:
-    return [thing for thing in gc.get_objects() if type(thing) is Row]
+    return [thing for thing in gc.get_objects() if isinstance(thing, Row)]
 
 
 def broken_by(error: Exception) -> Broken:
