@@ -8,6 +8,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def test_transitions_are_the_engines() -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
 
 
 def test_shout_shouts() -> None:
@@ -72,6 +73,12 @@ def test_shout_shouts() -> None:
 def test_example_runs(program: str) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_table_of_all_kinds_is_what_the_example_prints() -> None:
+    (program,) = (block for block in BLOCKS if "Sums" in block)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert textwrap.indent(done.stdout, "    ") in README.read_text()
 
 
 def test_what_the_flawed_machine_is_told() -> None:
