@@ -194,6 +194,7 @@ class Endpoint:
         if self.rows >= self.limits.datagram_rows_max or route in self._routes:
             raise OSError(EADDRINUSE if route in self._routes else EMFILE, f"{self.name} takes no row for {peer}")
         row = self._add(sender, route)
+        self.table.totals.connected += 1
         if self._make_machine(row, factory):
             step(row)
         return row
@@ -212,6 +213,7 @@ class Endpoint:
                 self.table.tell("endpoint full", f"{self.name}: {self.rows} rows, and no more are begun")
             return
         row = self._add(sender, route)
+        self.table.totals.accepted += 1
         row.credentials = self.channel.credentials(sender)
         if self.table.too_many_from(row):
             self.table.doom(row, Reason(Cause.TOO_MANY_FROM_PEER))
@@ -235,6 +237,10 @@ class Endpoint:
             self.table.tell("machine error", f"factory of {self.name}: {trace(error)}", row)
             self.table.doom(row, Reason(Cause.MACHINE_ERROR, f"factory: {error!r}"))
         return row.state != CLOSED
+
+    def row_at(self, route: Hashable) -> DatagramRow | None:
+        """Return the row to which a route leads."""
+        return self._routes.get(route)
 
     def add_route(self, row: DatagramRow, route: Hashable) -> bool:
         """See `DatagramRow.add_route`."""

@@ -92,7 +92,7 @@ class Outbox:
         self.waiting.append((data, sender, row))
         if row is not None:
             row.output = memoryview(data)
-            hold(row, size)
+            hold(row, len(data))
         return False
 
     def _release(self, data: bytes, row: DatagramRow | None) -> None:
@@ -103,7 +103,7 @@ class Outbox:
             keep(self, -size)
             return
         row.output = None
-        hold(row, -size)
+        hold(row, -len(data))
         if row.state == WRITING:
             advance(row, QUEUED)
             if not row.queued:

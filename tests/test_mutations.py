@@ -42,6 +42,15 @@ ENDLESS = Mutation(
 )
 
 
+EVERYWHERE = Mutation(
+    "never forgotten",
+    "engine/table.py",
+    "        del self.rows[row.key]\n",
+    "        self.rows[-row.key] = self.rows.pop(row.key)\n",
+    "for the test of an engine that breaks at every seed, whatever the protocol",
+)
+
+
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=NAMES)
 def test_its_place_is_there_once_and_it_compiles(mutation: Mutation) -> None:
     source = (ROOT / mutation.file).read_text()
@@ -101,18 +110,17 @@ def test_a_misprint_is_no_bug_that_was_found() -> None:
 def test_what_is_not_found_is_said_and_is_a_failure() -> None:
     said: list[str] = []
     harmless = ENDLESS._replace(name="harmless", new="        table.totals.turns = table.totals.turns + 1\n")
-    assert not tell([harmless, BY_NAME["row leaked by its descriptor"]], 2, 1, said.append)
-    lines = [line for line in said if line.startswith(("| harmless", "| row leaked"))]
+    assert not tell([harmless, EVERYWHERE], 2, 1, said.append)
+    lines = [line for line in said if line.startswith(("| harmless", "| never forgotten"))]
     assert "**not found**" in lines[0]
     assert "| 1 |" in lines[1]
     assert any(line.startswith("\n1 of 2 found") for line in said)
 
 
 def test_what_breaks_by_itself_is_left_out_and_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    leaked = BY_NAME["row leaked by its descriptor"]
-    monkeypatch.setattr(mutations, "SOUND", leaked)  # an engine that breaks at every seed
+    monkeypatch.setattr(mutations, "SOUND", EVERYWHERE)
     said: list[str] = []
-    assert not tell([leaked], 2, 1, said.append)
+    assert not tell([EVERYWHERE], 2, 1, said.append)
     assert sum("which is left out" in line for line in said) == 2
     assert any("**not found**" in line for line in said)
 

@@ -604,6 +604,8 @@ TOTALS = {
     "received": 100,
     "sent": 100,
     "turns": 9,
+    "datagrams_received": 2,
+    "datagrams_sent": 1,
 }
 
 
@@ -639,7 +641,7 @@ def test_control_wrong_totals(changed: dict[str, int | None], why: str) -> None:
 
 
 def test_control_totals_do_not_shrink() -> None:
-    for name in ("accepted", "connected", "requests", "received", "sent", "turns", "ended.done"):
+    for name in ("accepted", "connected", "requests", "received", "sent", "turns", "datagrams_sent", "ended.done"):
         dialogue = operator(b"stats", "stats")
         dialogue.totals = {name: TOTALS[name] + 1}
         wrong(dialogue, totals(), "less than before")

@@ -25,8 +25,11 @@ SIMPLE = (
     (b"row", COMMANDS),
     (b"\xff\xfe", COMMANDS),
 )
-PARTS = ("states", "ended")  # of the totals: several numbers each
-GROWING = ("accepted", "connected", "requests", "received", "sent", "turns")
+PARTS = ("states", "ended", "dropped")  # of the totals: several numbers each
+GROWING = (
+    *("accepted", "connected", "requests", "received", "sent", "turns"),
+    *("datagrams_received", "datagrams_sent"),
+)
 """What never gets less; nor does the number of those who have ended for any one reason."""
 
 

@@ -4,7 +4,7 @@ A seed draws a case, and a case may be made smaller than what any seed draws: th
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import exp, log
 from random import Random
@@ -12,11 +12,13 @@ from typing import Any
 
 from ...engine import Limits
 from ...engine.faults import Faults
-from ..clients.kinds import KINDS
+from ..clients.kinds import KINDS, Kind
+from ..clients.letters import LETTER_KINDS
 from .protocols import PROTOCOLS
 from .served import Served
 
 CLIENTS_MOST = 200
+ALL_KINDS: dict[str, Callable[..., Kind]] = {**KINDS, **LETTER_KINDS}
 SCHEDULES = ("fair", "shortest")
 REQUESTS_MOST = 2000  # of all clients together
 
@@ -68,7 +70,7 @@ class Case:
             Limits(**case.limits)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"this is no case: {error}") from error
-        if case.protocol not in PROTOCOLS or any(one.kind not in KINDS for one in case.crowd):
+        if case.protocol not in PROTOCOLS or any(one.kind not in ALL_KINDS for one in case.crowd):
             raise ValueError("this is no case: it names a protocol or a kind of client that is not there")
         if case.schedule not in SCHEDULES:
             raise ValueError(f"this is no case: there is no schedule {case.schedule!r}")
@@ -169,6 +171,10 @@ def _limits(random: Random, count: int) -> dict[str, Any]:
         "drain_seconds": (0.5, 5),
         "held_bytes_max": (50_000, 1 << 20),
         "rows_per_peer_max": (max(1, count // 3),),
+        "datagrams_a_turn": (1, 3),
+        "datagram_bytes": (1006,),
+        "datagram_rows_max": (max(1, count // 2), count),
+        "datagram_queue_bytes": (1200, 5000),
     }
     names = random.sample(list(drawn), random.randint(1, 8))
     return {name: random.choice(drawn[name]) for name in names}

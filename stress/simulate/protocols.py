@@ -3,6 +3,7 @@
 from ...protocols.echo import Echo
 from ..clients import dialogue as dialogues
 from . import others
+from .exchange import EXCHANGE
 from .served import Served, at_server
 from .shout import Shout
 
@@ -19,6 +20,7 @@ PROTOCOLS: dict[str, Served] = {
     "control": others.CONTROL,
     "forward": others.FORWARD,
     "script": others.SCRIPT,
+    "exchange": EXCHANGE,
 }
 
 try:

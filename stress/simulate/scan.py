@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
-from ...engine import Limits, Row
+from ...engine import DatagramRow, Endpoint, Limits, Row
 from ...engine.machine import File
+from ...engine.outbox import ENTRY_BYTES
 from ...engine.outside import Client
-from ...engine.platform import Where
+from ...engine.platform import READABLE, WRITABLE, Where
 from ...engine.row import CLOSED, IDLE, LINGERING, READING, WAITING, WORKING
 from ...engine.simulation import Simulation
 from ...engine.stream_row import StreamRow, interest
@@ -56,17 +57,17 @@ class Scan:
         drained = self._drained()
         held = 0
         for key, row in table.rows.items():
-            assert isinstance(row, StreamRow)
             held += row.held
             if row.state == CLOSED:
                 raise BrokenError("a doomed row that was not reaped", str(row))
-            if table.by_descriptor.get(row.descriptor) is not row or row.key != key:
+            if row.key != key or not _is_found(row):
                 raise BrokenError("a row under another's number", str(row))
             if row.queued != (key in self.queue):
                 raise BrokenError("a lost wake-up", f"{row} is in the queue, or not, and is marked otherwise")
             if row.output is not None and row.state in WITHOUT_OUTPUT:
                 raise BrokenError("an answer that is not being sent", f"{row} has output left")
-            self._check_interest(row)
+            if isinstance(row, StreamRow):
+                self._check_interest(row)
             due = min(row.deadline(), row.until)
             if row.queued:
                 self.queue.check_wait(key)
@@ -76,11 +77,26 @@ class Scan:
             if due < past and armed and not bites:
                 self._check_overdue(row, due)
             self._check_held(row)
-            self._check_passed(row)
+            if isinstance(row, StreamRow):
+                self._check_passed(row)
         if held != table.held:
             raise BrokenError("sums over rows", f"rows hold {held} bytes, the table counts {table.held}")
-        if len(table.by_descriptor) != len(table.rows):
-            raise BrokenError("sums over rows", f"{len(table.rows)} rows on {len(table.by_descriptor)} descriptors")
+        endpoints = [door for door in table.doors.values() if isinstance(door, Endpoint)]
+        places = len(table.by_descriptor) + sum(endpoint.rows for endpoint in endpoints)
+        if places != len(table.rows):
+            raise BrokenError("sums over rows", f"{len(table.rows)} rows on {places} descriptors or at endpoints")
+        for endpoint in endpoints:
+            self._check_endpoint(endpoint)
+
+    def _check_endpoint(self, endpoint: Endpoint) -> None:
+        """What waits is within its cap, and the poller is asked for what is needed."""
+        waiting = endpoint.outbox.waiting
+        waits = sum(len(data) + ENTRY_BYTES for data, _, _ in waiting)
+        if waits > endpoint.limits.datagram_queue_bytes or endpoint.rows > endpoint.limits.datagram_rows_max:
+            raise BrokenError("an endpoint over its limit", f"{endpoint}: {waits} bytes wait, {endpoint.rows} rows")
+        asked, needed = self.asked.get(endpoint.descriptor, 0), READABLE | (WRITABLE if waiting else 0)
+        if asked != needed:
+            raise BrokenError("interest", f"{endpoint} asks for {asked:#x} and needs {needed:#x}")
 
     def _check_calls(self, past: float) -> None:
         for due, _ in self.table.calls.values():
@@ -151,6 +167,13 @@ class Scan:
         if row.sent != client.received + far.held:
             where = f"{row.sent} bytes were sent, {client.received} received, {far.held} are on their way"
             raise BrokenError("bytes out", f"{row}: {where}")
+
+
+def _is_found(row: Row) -> bool:
+    """Tell whether the table finds a row by what it stands on."""
+    if isinstance(row, DatagramRow):
+        return all(row.endpoint.row_at(route) is row for route in row.routes)
+    return isinstance(row, StreamRow) and row.table.by_descriptor.get(row.descriptor) is row
 
 
 def _size(output: object) -> int:

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from ...engine import Cause, Limits, Notice, Reactor, Reason, Row
 from ...engine.machine import Machine
+from ...engine.network import Link
 from ...engine.outside import Client
 from ...engine.simulation import Simulation
 from ..clients.dialogue import Dialogue
-from ..clients.kinds import KINDS, Place
+from ..clients.kinds import KINDS, Kind, Place
 from .held import held_by
 
 SERVER = "server:7"
@@ -53,6 +54,9 @@ class Service:
 
     shared: tuple[object, ...] = ()
     """What all rows have in common: it is frozen as a name, never with a row."""
+
+    enter: Callable[[Callable[[Place], Kind], Link], Client] | None = None
+    """Has a client come to a protocol of datagrams, which has no connections; None for all others."""
 
     excuse: Callable[[Client, Reason | None], bool] = lambda client, reason: False
     """Tells whether a behaving client, whose row has ended for this reason, may have got less than all."""

@@ -50,8 +50,10 @@ class Watch:
         free = table._free
 
         def watched(row: Row, channel: Channel | None, reset: bool) -> None:
-            assert isinstance(row, StreamRow) and channel is not None
-            self._check_end(row, channel, reset)
+            self._check_end(row)
+            if isinstance(row, StreamRow):
+                assert channel is not None
+                self._check_stream_end(row, channel, reset)
             free(row, channel, reset)
 
         table._free = watched  # type: ignore[method-assign]
@@ -107,8 +109,8 @@ class Watch:
     def turn(self) -> None:
         """Check what holds at a turn's end."""
         table = self.table
-        if len(table.rows) > table.rows_max:
-            raise BrokenError("a table over its limit", f"{len(table.rows)} rows of {table.rows_max}")
+        if len(table.by_descriptor) > table.rows_max:
+            raise BrokenError("a table over its limit", f"{len(table.by_descriptor)} rows of {table.rows_max}")
         if table.held + table.kept > table.held_bytes_max:
             raise BrokenError("a table over its limit", f"{table.held} bytes of {table.held_bytes_max}")
         self.visits.end(self.queue.served)
@@ -120,21 +122,25 @@ class Watch:
 
     # The end.
 
-    def _check_end(self, row: StreamRow, channel: Channel, reset: bool) -> None:
-        """Each row ends once, with a reason, and its bytes are conserved to the last."""
+    def _check_end(self, row: Row) -> None:
+        """Each row ends once, with a reason."""
         if row.key in self._freed:
             raise BrokenError("a row that ended twice", str(row))
         if row.reason is None:
             raise BrokenError("a row that ended without a reason", str(row))
+        if row.reason.cause is Cause.EVICTED and not row.held:
+            raise BrokenError("a row evicted that held nothing", str(row))
+        self._freed.add(row.key)
+        self.reasons[row.peer] = row.reason
+
+    def _check_stream_end(self, row: StreamRow, channel: Channel, reset: bool) -> None:
+        """A connection ends in order, or with a reset where an answer was under way."""
+        assert row.reason is not None
         cause, end = row.reason.cause, end_of(channel)
         if cause is Cause.DONE and not (row.end_fed or end.end_arrived or end.error):
             raise BrokenError("a row that did not linger", str(row))
         if row.output is not None and not reset and cause not in WORDLESS:
             raise BrokenError("half an answer that looks whole", f"{row}: {row.reason}")
-        if cause is Cause.EVICTED and not row.held:
-            raise BrokenError("a row evicted that held nothing", str(row))
-        self._freed.add(row.key)
-        self.reasons[row.peer] = row.reason
 
     def end(self) -> None:
         """Check that nothing is left, once the reactor is closed."""
@@ -145,6 +151,7 @@ class Watch:
             "peers": len(table.per_peer),
             "doors": len(table.doors),
             "doomed": len(table.doomed),
+            "endpoints": table.alone,
             "bytes held": table.held,
             "interests": len(self.poller.asked),
             "descriptors": self.simulation.descriptors_used(),

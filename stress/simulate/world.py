@@ -16,9 +16,9 @@ from ...engine.platform import Where, parse_address
 from ...engine.row import LINGERING
 from ...engine.simulation import Simulation, StuckError
 from ..clients.dialogue import WrongError
-from ..clients.kinds import KINDS, Kind, Place
+from ..clients.kinds import Kind, Place
 from .broken import BrokenError
-from .case import Case, Visitor
+from .case import ALL_KINDS, Case, Visitor
 from .excuses import excused
 from .protocols import PROTOCOLS
 from .served import SERVER, Served, is_deliberate
@@ -83,9 +83,12 @@ class World:
         )
 
         def factory(client: Place) -> Kind:
-            return KINDS[visitor.kind](client, self.service.dialogue(client), visitor.requests)
+            return ALL_KINDS[visitor.kind](client, self.service.dialogue(client), visitor.requests)
 
-        client = self.simulation.enter(ADDRESS, factory, limits_of_client(visitor.receive_bytes), link)
+        if self.service.enter is not None:
+            client = self.service.enter(factory, link)
+        else:
+            client = self.simulation.enter(ADDRESS, factory, limits_of_client(visitor.receive_bytes), link)
         self.clients.append(client)
         self.visitors[client.local] = visitor
         self.watch.entered(client)
