@@ -24,7 +24,8 @@ from pathlib import Path
 
 import pytest
 from partway.engine import Limits, Notice, Reactor
-from partway.protocols.command import _Outputs, main
+from partway.protocols.command import main
+from partway.protocols.outputs import Outputs
 
 SECONDS_MOST = 10.0  # nothing here takes as long, unless it hangs
 HAVE_IP6 = socket.has_ipv6 and os.path.exists("/proc/net/if_inet6")
@@ -535,7 +536,7 @@ def test_notices_and_lines_share_what_is_kept_of_them(monkeypatch: pytest.Monkey
         monkeypatch.setattr(sys, "stderr", stderr)
         monkeypatch.setattr(stderr, "isatty", lambda: True, raising=False)
         calls = _Calls()
-        outputs = _Outputs(calls)
+        outputs = Outputs(calls)
         log = outputs.open_log(Namespace(log=None, quiet=False, watch=False))
         assert log is not None
         for number in range(200):
@@ -555,7 +556,7 @@ def test_notices_and_lines_share_what_is_kept_of_them(monkeypatch: pytest.Monkey
 def test_notices_where_stderr_is_somebodys_object(monkeypatch: pytest.MonkeyPatch) -> None:
     said = StringIO()
     monkeypatch.setattr(sys, "stderr", said)
-    outputs = _Outputs(_Calls())
+    outputs = Outputs(_Calls())
     assert outputs.open_log(Namespace(log=None, quiet=False, watch=False)) is None
     outputs.tell(Notice("kind", "text"))
     outputs.close()
