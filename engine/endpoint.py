@@ -7,7 +7,7 @@ datagrams anyway.
 """
 
 from collections.abc import Callable, Hashable
-from errno import EADDRINUSE, EMFILE
+from errno import EADDRINUSE, EBADF, EMFILE, errorcode
 from typing import Protocol, cast
 
 from .datagram import feed, step
@@ -156,7 +156,7 @@ class Endpoint:
             return False
         if self.alone:  # the kernel has been told that nobody is there: ECONNREFUSED on a connected socket
             for row in self._all_rows():
-                self.table.doom(row, Reason(Cause.PEER_LOST, str(error)))
+                self.table.doom(row, Reason(Cause.PEER_LOST, errorcode.get(error.errno or 0, str(error))))
         return True
 
     def _take(self, data: bytes, sender: Sender) -> bool:
@@ -186,6 +186,8 @@ class Endpoint:
 
         What comes from there finds it by the peer's address, or by what its machine calls `add_route` with.
         """
+        if self._retired:
+            raise OSError(EBADF, f"{self.name} is closed or will be")
         sender = self.channel.sender(peer)
         route = self.channel.pack(sender) if self._route is None else None
         if self.rows >= self.limits.datagram_rows_max or route in self._routes:
@@ -198,8 +200,16 @@ class Endpoint:
     def _begin(self, factory: RowFactory, data: bytes, sender: Sender) -> None:
         """Begin a row with the datagram that has opened it, where there is room for one."""
         self._sender = sender
-        route = self._route_of(data, sender)
-        if route == "":
+        if self._retired:  # by its own service, just now
+            return
+        try:
+            route = self._route_of(data, sender)
+            if route in self._routes:
+                raise ValueError(f"admitted what belongs to {self._routes[route]!r} by now")
+        except Exception as error:
+            self._service_failed("route", error)
+            return
+        if route == "" and self._route is None:
             self._drop(NAMELESS)
             return
         if self.rows >= self.limits.datagram_rows_max:
@@ -235,7 +245,7 @@ class Endpoint:
 
     def add_route(self, row: DatagramRow, route: Hashable) -> bool:
         """See `DatagramRow.add_route`."""
-        if row.state == CLOSED or len(row.routes) >= self.limits.routes_max or route in self._routes:
+        if row.state == CLOSED or route is None or route in self._routes or len(row.routes) >= self.limits.routes_max:
             return False
         self._routes[route] = row
         row.routes = (*row.routes, route)
@@ -264,6 +274,8 @@ class Endpoint:
         self.rows -= 1
         if self.rows < self.limits.datagram_rows_max // 2:
             self._told_full = False
+        if self.alone and not self.rows:
+            self._retired = True
         self._close_if_done()
 
     # Going.
@@ -281,14 +293,17 @@ class Endpoint:
         self.retire()
 
     def _close_if_done(self) -> None:
-        if self.open and not self.rows and not self.outbox.waiting and (self._retired or self.alone):
+        if self.open and not self.rows and not self.outbox.waiting and self._retired:
             self.open = False
             self.table.alone -= self.alone
             self.table.poller.unregister(self.descriptor)
             del self.table.doors[self.descriptor]
             self.channel.close()
+            self.table.tell_room()
 
     def _all_rows(self) -> list[DatagramRow]:
+        if self._route is None:  # each has a route: a lost client must not cost a walk over everybody's rows
+            return list(dict.fromkeys(self._routes.values()))
         return [row for row in self.table.rows.values() if isinstance(row, DatagramRow) and row.endpoint is self]
 
     def _service_failed(self, what: str, error: Exception) -> None:

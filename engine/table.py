@@ -207,11 +207,14 @@ class Table:
 
     def reap(self) -> None:
         """Free the doomed, and those whom they doom with their last words. The only place that closes a channel."""
-        was_full = self.full()
         for row, channel, reset in self.doomed:  # grows while it is walked: `ended` may close other rows
             self._free(row, channel, reset)
         self.doomed.clear()
-        if was_full and not self.full():
+        self.tell_room()
+
+    def tell_room(self) -> None:
+        """Call those who wait for room, once there is some."""
+        if self.on_room and not self.full():
             callbacks, self.on_room = self.on_room, []
             for callback in callbacks:
                 callback()
