@@ -71,7 +71,7 @@ class Endpoint:
         self._route = getattr(service, "route", None)
         self._retired = False
         self._told_full = False
-        self._sender: Sender = None  # of the datagram that is being looked at
+        self._last: tuple[DatagramRow, Sender, int] | None = None  # what a row was fed last: from where, how much
         table.poller.register(self.descriptor, READABLE)
         table.doors[self.descriptor] = self
         table.alone += alone
@@ -161,7 +161,6 @@ class Endpoint:
 
     def _take(self, data: bytes, sender: Sender) -> bool:
         """Feed a datagram to its row, if it has one; True where nothing is left to do."""
-        self._sender = sender
         try:
             row = self._routes.get(self._route_of(data, sender))
         except Exception as error:
@@ -169,6 +168,7 @@ class Endpoint:
             return True
         if row is None:
             return False
+        self._last = row, sender, len(data)
         if not feed(row, data):
             self._drop(NOT_READ)
         return True
@@ -199,7 +199,6 @@ class Endpoint:
 
     def _begin(self, factory: RowFactory, data: bytes, sender: Sender) -> None:
         """Begin a row with the datagram that has opened it, where there is room for one."""
-        self._sender = sender
         if self._retired:  # by its own service, just now
             return
         try:
@@ -220,6 +219,7 @@ class Endpoint:
             return
         row = self._add(sender, route)
         row.credentials = self.channel.credentials(sender)
+        self._last = row, sender, len(data)
         if self.table.too_many_from(row):
             self.table.doom(row, Reason(Cause.TOO_MANY_FROM_PEER))
         elif self._make_machine(row, factory) and not feed(row, data):
@@ -253,24 +253,33 @@ class Endpoint:
 
     def send(self, row: DatagramRow, data: bytes) -> bool:
         """Send a row's datagram; False where it waits, and the row with it."""
-        if not row.proven and row.sent + len(data) > row.limits.amplification_max * row.received:
+        if not row.may_send(len(data)):
             self._drop(TOO_MUCH)
             return True
         return self.outbox.send(data, self.channel.unpack(row.sender), row)
 
     def send_last(self, row: DatagramRow, data: bytes) -> None:
         """Send the last word of a row that is about to end: it waits, if it must, without the row."""
-        if row.proven or row.sent + len(data) <= row.limits.amplification_max * row.received:
+        if row.may_send(len(data)):
             self.outbox.send(data, self.channel.unpack(row.sender))
+        else:
+            self._drop(TOO_MUCH)
 
-    def last_sender(self) -> Sender:
-        """Return who has sent the datagram that came last, as the channel packs it."""
-        return self.channel.pack(self._sender)
+    def last_sender(self, row: DatagramRow) -> tuple[Hashable, int]:
+        """Return who has sent the datagram that came last, as the channel packs it, and its size.
+
+        That is the row's own peer where another row was fed since.
+        """
+        if self._last is None or self._last[0] is not row:
+            return row.sender, 0
+        return self.channel.pack(self._last[1]), self._last[2]
 
     def forget(self, row: DatagramRow) -> None:
         """A row has left."""
         for route in row.routes:
             del self._routes[route]
+        if self._last is not None and self._last[0] is row:
+            self._last = None
         self.rows -= 1
         if self.rows < self.limits.datagram_rows_max // 2:
             self._told_full = False

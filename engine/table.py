@@ -223,7 +223,7 @@ class Table:
         row.leave(channel, reset)
         del self.rows[row.key]
         if self.limits.rows_per_peer_max:
-            self._forget_peer(row)
+            self.forget_peer(row)
         totals = self.totals
         totals.received += row.received
         totals.sent += row.sent
@@ -240,11 +240,15 @@ class Table:
         hold(row, -row.held)
         row.reaped = True
 
-    def _forget_peer(self, row: Row) -> None:
-        keys = self.per_peer.get(host_of(row.peer), set())
+    def forget_peer(self, row: Row) -> bool:
+        """Count a row no more as its peer's; True where it was."""
+        host = host_of(row.peer)
+        keys = self.per_peer.get(host, set())
+        counted = row.key in keys
         keys.discard(row.key)
         if not keys:
-            self.per_peer.pop(host_of(row.peer), None)
+            self.per_peer.pop(host, None)
+        return counted
 
     def evict(self) -> None:
         """Where more is buffered than may be, end the rows that hold most and progress least.
