@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from errno import EADDRINUSE, EBADF, EMFILE, errorcode
 from typing import Protocol, cast
 
-from .datagram import feed, step
+from .datagram import feed, give, step
 from .datagram_row import DatagramRow
 from .limits import Limits
 from .machine import Cause, Machine, Reason
@@ -222,8 +222,9 @@ class Endpoint:
         self._last = row, sender, len(data)
         if self.table.too_many_from(row):
             self.table.doom(row, Reason(Cause.TOO_MANY_FROM_PEER))
-        elif self._make_machine(row, factory) and not feed(row, data):
-            self._drop(NOT_READ)
+        elif self._make_machine(row, factory):
+            row.received = len(data)
+            give(row, data)
 
     def _add(self, sender: Sender, route: Hashable) -> DatagramRow:
         packed: Hashable = self.channel.pack(sender)

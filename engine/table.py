@@ -14,7 +14,7 @@ from .buffers import hold
 from .limits import MIB, Limits
 from .machine import Cause, Reason
 from .platform import Channel, Platform, Where
-from .row import CLOSED, ENDS, GONE, LINGERING, QUEUED, WRITING, Row, advance
+from .row import CLOSED, ENDS, GONE, LINGERING, QUEUED, WAITING, WRITING, Row, advance
 from .schedule import Schedule
 from .stream_row import StreamRow, interest
 from .timers import NEVER, Timers
@@ -119,7 +119,8 @@ class Table:
     def wake(self, row: Row) -> None:
         """Put a row on the run queue, unless it is there, or past its machine.
 
-        One whose output is blocked is stepped when that has gone; but it may have become ready to be fed meanwhile.
+        One whose output is blocked is stepped when that has gone; but it may have become ready to be fed meanwhile. A
+        row of datagrams that reads goes on reading until its turn comes: what came meanwhile would be lost.
         """
         state = row.state
         if state == WRITING:
@@ -128,7 +129,8 @@ class Table:
             return
         if row.queued or state >= LINGERING or row.connecting:
             return
-        advance(row, QUEUED)
+        if isinstance(row, StreamRow) or state == WAITING:
+            advance(row, QUEUED)
         self.enqueue(row)
 
     def enqueue(self, row: Row) -> None:
