@@ -1,8 +1,19 @@
 """What leaves an endpoint whose kernel takes nothing now: it waits in order and bounded, or is lost and counted."""
 
 from collections.abc import Callable
-from errno import EACCES, ECONNREFUSED, EHOSTUNREACH, EINVAL, EMSGSIZE, ENETDOWN, ENETUNREACH, ENOBUFS, ENOMEM, EPERM
-from errno import errorcode
+from errno import (
+    EACCES,
+    ECONNREFUSED,
+    EHOSTUNREACH,
+    EINVAL,
+    EMSGSIZE,
+    ENETDOWN,
+    ENETUNREACH,
+    ENOBUFS,
+    ENOMEM,
+    EPERM,
+    errorcode,
+)
 from typing import Any
 
 import pytest
