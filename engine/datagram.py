@@ -35,7 +35,6 @@ from .row import (
     WANTS_OPENING,
     WANTS_READING,
     WANTS_WAITING,
-    WORKING,
     WRITING,
     advance,
 )
@@ -57,20 +56,27 @@ def feed(row: DatagramRow, data: bytes) -> bool:
     state = row.state
     row.received += len(data)
     if state == IDLE_STATE or state == READING or (state == OPENING_STATE and not row.queued):
-        try:
-            row.machine.feed(data)
-        except Exception as error:
-            end_failed(row, error, refuse)
-        else:
-            step(row, answers=True)
+        give(row, data)
         return True
-    if state not in (WORKING, WRITING) or not getattr(row.machine, "duplex", False):
+    if state == WAITING or state == CLOSED:
         return False
     try:
+        if not getattr(row.machine, "duplex", False):
+            return False
         row.machine.feed(data)  # it is stepped when it has done or sent what it has in hand
     except Exception as error:
         end_failed(row, error, refuse)
     return True
+
+
+def give(row: DatagramRow, data: bytes) -> None:
+    """Feed a row that reads, or has just begun, and step it."""
+    try:
+        row.machine.feed(data)
+    except Exception as error:
+        end_failed(row, error, refuse)
+    else:
+        step(row, answers=True)
 
 
 def step(row: DatagramRow, answers: bool = False) -> None:

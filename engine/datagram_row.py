@@ -25,7 +25,7 @@ class DatagramRow(Row):
     it: until then no more than `amplification_max` times what came from it is sent there), `add_route` and `follow`.
     """
 
-    __slots__ = ("credentials", "endpoint", "proven", "routes", "sender")
+    __slots__ = ("credentials", "endpoint", "proven", "received_then", "routes", "sender", "sent_then")
 
     credentials: Credentials | None
 
@@ -35,6 +35,7 @@ class DatagramRow(Row):
         self.sender = sender  # the peer, and which address of ours it has asked, as the channel keeps it
         self.routes: tuple[Hashable, ...] = ()  # by which datagrams find this row
         self.proven = False
+        self.received_then = self.sent_then = 0  # the counts before this address was the peer's: it has no credit yet
         self.credentials = None
 
     @property
@@ -54,8 +55,8 @@ class DatagramRow(Row):
 
     @property
     def local(self) -> Where:
-        """Our own address that the peer has asked, from which it is answered."""
-        return self.endpoint.channel.local(self.endpoint.channel.unpack(self.sender))
+        """Our own address that the peer has asked, from which it is answered; "" once this row has ended."""
+        return "" if self.state == CLOSED else self.endpoint.channel.local(self.endpoint.channel.unpack(self.sender))
 
     def add_route(self, route: Hashable) -> bool:
         """Have datagrams for which the service's `route` returns this come to this row, too (a connection identifier).
@@ -67,10 +68,24 @@ class DatagramRow(Row):
     def follow(self) -> None:
         """Answer from now on to where the datagram that was fed last has come from; that address is yet to be proven.
 
-        For protocols that know a peer by more than its address, and in `feed` or the step after it alone.
+        For protocols that know a peer by more than its address, and in `feed` or the step after it alone: later, or
+        where the peer is still where it was, nothing changes.
         """
-        self.sender = self.endpoint.last_sender()
+        sender, size = self.endpoint.last_sender(self)
+        if sender == self.sender:
+            return
+        counted = self.table.forget_peer(self)
+        self.sender = sender
+        if counted:
+            self.table.too_many_from(self)
         self.proven = self.endpoint.trusted
+        self.received_then = self.received - size
+        self.sent_then = self.sent
+
+    def may_send(self, size: int) -> bool:
+        """Tell whether so many bytes are not too much for a peer that may not be who it says."""
+        most = self.limits.amplification_max * (self.received - self.received_then)
+        return self.proven or self.sent - self.sent_then + size <= most
 
     def deadline(self) -> float:
         """Return when the engine's own patience with this row ends, by its state alone."""

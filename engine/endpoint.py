@@ -7,10 +7,10 @@ datagrams anyway.
 """
 
 from collections.abc import Callable, Hashable
-from errno import EADDRINUSE, EMFILE
+from errno import EADDRINUSE, EBADF, EMFILE, errorcode
 from typing import Protocol, cast
 
-from .datagram import feed, step
+from .datagram import feed, give, step
 from .datagram_row import DatagramRow
 from .limits import Limits
 from .machine import Cause, Machine, Reason
@@ -74,7 +74,7 @@ class Endpoint:
         self._most = float("inf") if guarded else limits.amplification_max  # bytes of an answer for one of a question
         self._retired = False
         self._told_full = False
-        self._sender: Sender = None  # of the datagram that is being looked at
+        self._last: tuple[DatagramRow, Sender, int] | None = None  # what a row was fed last: from where, how much
         table.poller.register(self.descriptor, READABLE)
         table.doors[self.descriptor] = self
         table.alone += alone
@@ -159,12 +159,11 @@ class Endpoint:
             return False
         if self.alone:  # the kernel has been told that nobody is there: ECONNREFUSED on a connected socket
             for row in self._all_rows():
-                self.table.doom(row, Reason(Cause.PEER_LOST, str(error)))
+                self.table.doom(row, Reason(Cause.PEER_LOST, errorcode.get(error.errno or 0, str(error))))
         return True
 
     def _take(self, data: bytes, sender: Sender) -> bool:
         """Feed a datagram to its row, if it has one; True where nothing is left to do."""
-        self._sender = sender
         try:
             row = self._routes.get(self._route_of(data, sender))
         except Exception as error:
@@ -172,6 +171,7 @@ class Endpoint:
             return True
         if row is None:
             return False
+        self._last = row, sender, len(data)
         if not feed(row, data):
             self._drop(NOT_READ)
         return True
@@ -189,6 +189,8 @@ class Endpoint:
 
         What comes from there finds it by the peer's address, or by what its machine calls `add_route` with.
         """
+        if self._retired:
+            raise OSError(EBADF, f"{self.name} is closed or will be")
         sender = self.channel.sender(peer)
         route = self.channel.pack(sender) if self._route is None else None
         if self.rows >= self.limits.datagram_rows_max or route in self._routes:
@@ -201,9 +203,16 @@ class Endpoint:
 
     def _begin(self, factory: RowFactory, data: bytes, sender: Sender) -> None:
         """Begin a row with the datagram that has opened it, where there is room for one."""
-        self._sender = sender
-        route = self._route_of(data, sender)
-        if route == "":
+        if self._retired:  # by its own service, just now
+            return
+        try:
+            route = self._route_of(data, sender)
+            if route in self._routes:
+                raise ValueError(f"admitted what belongs to {self._routes[route]!r} by now")
+        except Exception as error:
+            self._service_failed("route", error)
+            return
+        if route == "" and self._route is None:
             self._drop(NAMELESS)
             return
         if self.rows >= self.limits.datagram_rows_max:
@@ -215,10 +224,12 @@ class Endpoint:
         row = self._add(sender, route)
         self.table.totals.accepted += 1
         row.credentials = self.channel.credentials(sender)
+        self._last = row, sender, len(data)
         if self.table.too_many_from(row):
             self.table.doom(row, Reason(Cause.TOO_MANY_FROM_PEER))
-        elif self._make_machine(row, factory) and not feed(row, data):
-            self._drop(NOT_READ)
+        elif self._make_machine(row, factory):
+            row.received = len(data)
+            give(row, data)
 
     def _add(self, sender: Sender, route: Hashable) -> DatagramRow:
         packed: Hashable = self.channel.pack(sender)
@@ -244,7 +255,7 @@ class Endpoint:
 
     def add_route(self, row: DatagramRow, route: Hashable) -> bool:
         """See `DatagramRow.add_route`."""
-        if row.state == CLOSED or len(row.routes) >= self.limits.routes_max or route in self._routes:
+        if row.state == CLOSED or route is None or route in self._routes or len(row.routes) >= self.limits.routes_max:
             return False
         self._routes[route] = row
         row.routes = (*row.routes, route)
@@ -252,27 +263,38 @@ class Endpoint:
 
     def send(self, row: DatagramRow, data: bytes) -> bool:
         """Send a row's datagram; False where it waits, and the row with it."""
-        if not row.proven and row.sent + len(data) > row.limits.amplification_max * row.received:
+        if not row.may_send(len(data)):
             self._drop(TOO_MUCH)
             return True
         return self.outbox.send(data, self.channel.unpack(row.sender), row)
 
     def send_last(self, row: DatagramRow, data: bytes) -> None:
         """Send the last word of a row that is about to end: it waits, if it must, without the row."""
-        if row.proven or row.sent + len(data) <= row.limits.amplification_max * row.received:
+        if row.may_send(len(data)):
             self.outbox.send(data, self.channel.unpack(row.sender))
+        else:
+            self._drop(TOO_MUCH)
 
-    def last_sender(self) -> Sender:
-        """Return who has sent the datagram that came last, as the channel packs it."""
-        return self.channel.pack(self._sender)
+    def last_sender(self, row: DatagramRow) -> tuple[Hashable, int]:
+        """Return who has sent the datagram that came last, as the channel packs it, and its size.
+
+        That is the row's own peer where another row was fed since.
+        """
+        if self._last is None or self._last[0] is not row:
+            return row.sender, 0
+        return self.channel.pack(self._last[1]), self._last[2]
 
     def forget(self, row: DatagramRow) -> None:
         """A row has left."""
         for route in row.routes:
             del self._routes[route]
+        if self._last is not None and self._last[0] is row:
+            self._last = None
         self.rows -= 1
         if self.rows < self.limits.datagram_rows_max // 2:
             self._told_full = False
+        if self.alone and not self.rows:
+            self._retired = True
         self._close_if_done()
 
     # Going.
@@ -290,14 +312,17 @@ class Endpoint:
         self.retire()
 
     def _close_if_done(self) -> None:
-        if self.open and not self.rows and not self.outbox.waiting and (self._retired or self.alone):
+        if self.open and not self.rows and not self.outbox.waiting and self._retired:
             self.open = False
             self.table.alone -= self.alone
             self.table.poller.unregister(self.descriptor)
             del self.table.doors[self.descriptor]
             self.channel.close()
+            self.table.tell_room()
 
     def _all_rows(self) -> list[DatagramRow]:
+        if self._route is None:  # each has a route: a lost client must not cost a walk over everybody's rows
+            return list(dict.fromkeys(self._routes.values()))
         return [row for row in self.table.rows.values() if isinstance(row, DatagramRow) and row.endpoint is self]
 
     def _service_failed(self, what: str, error: Exception) -> None:

@@ -49,17 +49,19 @@ class Outbox:
 
     def failed(self, data: bytes, sender: Sender, row: DatagramRow | None, error: OSError) -> bool:
         """Go on with a datagram that the kernel has not taken: return what `send` does."""
-        if isinstance(error, InterruptedError) or (self._waits and isinstance(error, BlockingIOError)):
-            return self._enqueue(data, sender, row)
-        if isinstance(error, BlockingIOError):
-            self._drop(NO_ROOM)
-        else:
+        if not isinstance(error, (BlockingIOError, InterruptedError)):
             self._lose(row, error)
+        elif self._waits:
+            return self._enqueue(data, sender, row)
+        else:
+            self._drop(NO_ROOM)
         return True
 
     def flush(self) -> None:
         """Send what waits, as long as the kernel takes it, as much as one turn may; wake the rows whose it was."""
-        for _ in range(min(len(self.waiting), self.table.limits.datagrams_a_turn)):
+        for _ in range(self.table.limits.datagrams_a_turn):
+            if not self.waiting:  # all sent, or cleared by who ranks the rows that go on
+                break
             data, sender, row = self.waiting[0]
             if row is None or row.state != CLOSED:
                 try:

@@ -14,7 +14,7 @@ from .buffers import hold
 from .limits import MIB, Limits
 from .machine import Cause, Reason
 from .platform import Channel, Platform, Where
-from .row import CLOSED, ENDS, GONE, LINGERING, QUEUED, WRITING, Row, advance
+from .row import CLOSED, ENDS, GONE, LINGERING, QUEUED, WAITING, WRITING, Row, advance
 from .schedule import Schedule
 from .stream_row import StreamRow, interest
 from .timers import NEVER, Timers
@@ -119,7 +119,8 @@ class Table:
     def wake(self, row: Row) -> None:
         """Put a row on the run queue, unless it is there, or past its machine.
 
-        One whose output is blocked is stepped when that has gone; but it may have become ready to be fed meanwhile.
+        One whose output is blocked is stepped when that has gone; but it may have become ready to be fed meanwhile. A
+        row of datagrams that reads goes on reading until its turn comes: what came meanwhile would be lost.
         """
         state = row.state
         if state == WRITING:
@@ -128,7 +129,8 @@ class Table:
             return
         if row.queued or state >= LINGERING or row.connecting:
             return
-        advance(row, QUEUED)
+        if isinstance(row, StreamRow) or state == WAITING:
+            advance(row, QUEUED)
         self.enqueue(row)
 
     def enqueue(self, row: Row) -> None:
@@ -207,11 +209,14 @@ class Table:
 
     def reap(self) -> None:
         """Free the doomed, and those whom they doom with their last words. The only place that closes a channel."""
-        was_full = self.full()
         for row, channel, reset in self.doomed:  # grows while it is walked: `ended` may close other rows
             self._free(row, channel, reset)
         self.doomed.clear()
-        if was_full and not self.full():
+        self.tell_room()
+
+    def tell_room(self) -> None:
+        """Call those who wait for room, once there is some."""
+        if self.on_room and not self.full():
             callbacks, self.on_room = self.on_room, []
             for callback in callbacks:
                 callback()
@@ -220,7 +225,7 @@ class Table:
         row.leave(channel, reset)
         del self.rows[row.key]
         if self.limits.rows_per_peer_max:
-            self._forget_peer(row)
+            self.forget_peer(row)
         totals = self.totals
         totals.received += row.received
         totals.sent += row.sent
@@ -237,11 +242,15 @@ class Table:
         hold(row, -row.held)
         row.reaped = True
 
-    def _forget_peer(self, row: Row) -> None:
-        keys = self.per_peer.get(host_of(row.peer), set())
+    def forget_peer(self, row: Row) -> bool:
+        """Count a row no more as its peer's; True where it was."""
+        host = host_of(row.peer)
+        keys = self.per_peer.get(host, set())
+        counted = row.key in keys
         keys.discard(row.key)
         if not keys:
-            self.per_peer.pop(host_of(row.peer), None)
+            self.per_peer.pop(host, None)
+        return counted
 
     def evict(self) -> None:
         """Where more is buffered than may be, end the rows that hold most and progress least.

@@ -35,6 +35,7 @@ from partway.engine import (
 from partway.engine.memory import End
 from partway.engine.platform import parse_address
 from partway.engine.simulation import Peer, Simulation
+from places import PlaceRig, Service
 from worlds import SEEDS, Acting, Acts, Rig, echo, script
 
 LATER = {"head_seconds", "line_bytes", "headers_max", "head_bytes", "backlog_lines", "relay_bytes"}
@@ -949,6 +950,105 @@ def test_notsent_bytes_are_told_to_the_platform() -> None:
 
     Reactor(Told(1)).listen("server:1", Acts(echo), Limits(notsent_bytes=5))
     assert told == [5]
+
+
+# Datagrams. What else becomes of them is in test_endpoint.py and the files beside it.
+
+
+def answers(data: bytes, peer: object) -> bytes:
+    return data
+
+
+def test_datagrams_a_turn(seed: int) -> None:
+    """A flood of datagrams must not keep a stream waiting for longer than its share of a turn."""
+    rig = PlaceRig(Service(admit=answers), limits=Limits(datagrams_a_turn=4), seed=seed)
+    rig.reactor.listen("server:8", Acts(echo))
+    client = rig.simulation.dial("server:8")
+    rig.run()
+    flood = [rig.dial() for _ in range(5)]
+    for peer in flood:
+        for _ in range(20):
+            peer.say(b"x")
+    client.say(b"y")
+    rig.arrive()
+    rig.reactor.step(0)
+    rig.arrive()
+    assert client.heard() == b"y"
+    assert rig.reactor.totals().datagrams_received == 4
+    rig.run()
+    assert rig.reactor.totals().datagrams_received == 100
+
+
+def test_datagrams_a_turn_of_those_that_wait() -> None:
+    rig = PlaceRig(Service(admit=answers), limits=Limits(datagrams_a_turn=4))
+    channel = rig.endpoint.channel
+    send_to, channel.send_to = channel.send_to, _not_now  # type: ignore[method-assign]
+    peer = rig.dial()
+    for _ in range(10):
+        peer.say(b"x")
+    rig.arrive()
+    for _ in range(4):
+        rig.reactor.step(0)
+    channel.send_to = send_to  # type: ignore[method-assign]
+    rig.reactor.step(0)
+    assert rig.reactor.totals().datagrams_sent == 4
+
+
+def _not_now(data: object, sender: object) -> int:
+    raise BlockingIOError
+
+
+def test_datagram_bytes(seed: int) -> None:
+    rig = PlaceRig(Service(admit=answers), endpoint_limits=Limits(datagram_bytes=100), seed=seed)
+    assert rig.ask(rig.dial(), bytes(100), bytes(101)) == [bytes(100)]
+
+
+def test_datagram_rows_max(seed: int) -> None:
+    """Whoever forges senders fills an endpoint, and no more than that."""
+    rig = PlaceRig(Service(Acts(echo)), endpoint_limits=Limits(datagram_rows_max=3, idle_seconds=5), seed=seed)
+    first = rig.dial()
+    rig.ask(first, b"x")
+    for _ in range(10):
+        rig.ask(rig.dial(), b"x")
+    assert len(rig.rows) == 3
+    assert rig.ask(first, b"x") == [b"x"], "who has a row goes on"
+    rig.run(4.9)
+    rig.run(0.3)
+    assert rig.ask(rig.dial(), b"x") == [b"x"]
+
+
+def test_datagram_queue_bytes() -> None:
+    rig = PlaceRig(Service(admit=answers), endpoint_limits=Limits(datagram_queue_bytes=10_000))
+    rig.endpoint.channel.send_to = _not_now  # type: ignore[method-assign]
+    peer = rig.dial()
+    for _ in range(20):
+        peer.say(bytes(1000))
+    rig.arrive()
+    rig.reactor.step(0)
+    assert 8000 < rig.reactor.totals().kept <= 10_000
+
+
+@pytest.mark.parametrize("most", [1, 3, 4.5])
+def test_amplification_max(most: float) -> None:
+    def admit(data: bytes, peer: object) -> bytes:
+        return bytes(int(data.split(b" ")[0]))
+
+    rig = PlaceRig(Service(admit=admit), endpoint_limits=Limits(amplification_max=most))
+    least = int(10 * most)
+    assert rig.ask(rig.dial(), b"%-10d" % least, b"%-10d" % (least + 1)) == [bytes(least)]
+    rows = PlaceRig(
+        Service(Acts(lambda machine: admit(machine.take(), None) if machine.data else IDLE)),
+        limits=Limits(amplification_max=most),
+    )
+    assert rows.ask(rows.dial(), b"%-10d" % least) == [bytes(least)]
+    assert rows.ask(rows.dial(), b"%-10d" % (least + 1)) == []
+
+
+def test_routes_max() -> None:
+    rig = PlaceRig(Service(Acts(echo), route=lambda data, peer: data[:1]), endpoint_limits=Limits(routes_max=3))
+    rig.ask(rig.dial(), b"a")
+    assert [rig.row.add_route(route) for route in (b"b", b"c", b"d")] == [True, True, False]
+    assert rig.row.routes == (b"a", b"b", b"c")
 
 
 # Machines with limits of their own.
