@@ -41,7 +41,7 @@ from .beside import (
     bench_http,
     bench_memory,
 )
-from .datagrams import DATAGRAM_SERVERS, ON_THEIR_WAY_MOST, bench_datagrams, bench_exchanges
+from .datagrams import DATAGRAM_SERVERS, DNS_SERVERS, ON_THEIR_WAY_MOST, bench_datagrams, bench_dns, bench_exchanges
 from .figures import Report, table
 from .measure import Bench, UnableError
 from .tables import bench_rows
@@ -55,6 +55,7 @@ BENCHES = {
     "rows": bench_rows,
     "datagrams": bench_datagrams,
     "exchanges": bench_exchanges,
+    "dns": bench_dns,
 }
 
 
@@ -93,6 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_load(datagrams, requests=50_000, connections=50, most=ON_THEIR_WAY_MOST)
     datagrams.add_argument("--size", type=number(1, 32_768), default=64, help="bytes in a datagram")
     _add_common(datagrams, DATAGRAM_SERVERS, DATAGRAM_SERVERS)
+    dns = kinds.add_parser("dns", help="CPU time of the server for one answer over UDP")
+    _add_load(dns, requests=5_000, connections=20, most=ON_THEIR_WAY_MOST)
+    dns.add_argument("--names", type=number(1, 50_000), default=100, help="in the zone")
+    _add_common(dns, DNS_SERVERS, DNS_SERVERS)
     exchanges = kinds.add_parser("exchanges", help="half-done exchanges on one UDP socket: a thousand to a million")
     exchanges.add_argument(
         "--rows", type=_numbers(1, 10**6), default=sizes, help="with commas; default: 1000 to 1000000"

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from .beside import Rounds, find_servers
 from .figures import DATAGRAM_COLUMNS, EXCHANGE_COLUMNS, Report, Row, add_ratios, cost_row, shares
@@ -13,6 +14,9 @@ from .tally import Tally
 DATAGRAM_SERVERS = ("partway", "bare", "uvloop")
 SCRIPTS = {name: (str(PEERS / f"datagrams_{name}.py"),) for name in DATAGRAM_SERVERS}
 SLICE_DATAGRAMS = 5_000
+DNS_SERVERS = ("partway", "dnslib")
+SLICE_ANSWERS = 1_000  # of dnslib's: some 250 ms
+QUERIES = 300  # different ones, in turn
 ON_THEIR_WAY_MOST = 200  # what an unenlarged receive buffer of the kernel's holds
 SETUP_SECONDS_MAX = 200  # for a million exchanges: some 40
 LOAD_SECONDS_MAX = 65
@@ -35,6 +39,47 @@ def bench_datagrams(options: argparse.Namespace, bench: Bench) -> Report:
         f"least, median: {rounds.cut()}."
     )
     return Report(about, add_ratios(rows), DATAGRAM_COLUMNS, missing | tally.reasons)
+
+
+def bench_dns(options: argparse.Namespace, bench: Bench) -> Report:
+    """CPU time of each server for an answer over UDP, most of them to names that are there."""
+    zone = Path(bench.folder, "example.test.zone")
+    zone.write_text(make_zone(options.names))
+    scripts = {name: (str(PEERS / f"dns_{name}.py"), str(zone)) for name in DNS_SERVERS}
+    warmup = max(options.connections, options.requests // 5)
+    load = (sys.executable, str(PEERS / "datagrams_load.py"))
+    rounds = Rounds(options, bench, warmup, SLICE_ANSWERS, load)
+    servers, missing = find_servers(options, scripts, lambda name: Server(name, ()))
+    tally = rounds.run(servers, 0, [message.hex() for message in queries(options.names)])
+    rows = [cost_row(server, usages) for server, usages in tally.figures.items()]
+    about = (
+        f"The server's CPU time for one answer over UDP, {options.names} names with two addresses each,"
+        f" every tenth question for a name that is not there, {options.connections} clients.\n"
+        f"least, median: {rounds.cut()}."
+    )
+    return Report(about, add_ratios(rows), DATAGRAM_COLUMNS, missing | tally.reasons)
+
+
+def make_zone(names: int) -> str:
+    """A zone with so many names, each with an address of IPv4 and one of IPv6."""
+    head = "$ORIGIN example.test.\n$TTL 300\n@ IN SOA ns.example.test. hostmaster.example.test. (1 3600 600 86400 60)\n"
+    head += "@ IN NS ns.example.test.\nns IN A 127.0.0.1\n"
+    each = (f"host{n} IN A 10.0.{n // 256}.{n % 256}\nhost{n} IN AAAA 2001:db8::{n:x}\n" for n in range(names))
+    return head + "".join(each)
+
+
+def queries(names: int) -> list[bytes]:
+    """Questions of all kinds that the zone has answers to, with room for an identifier in front."""
+    return [
+        query(f"{'none' if number % 10 == 9 else 'host'}{number % names}.example.test", 28 if number % 3 == 2 else 1)
+        for number in range(QUERIES)
+    ]
+
+
+def query(name: str, kind: int) -> bytes:
+    """A question by a stub resolver: recursion desired, no EDNS."""
+    labels = b"".join(bytes((len(label),)) + label.encode() for label in name.split("."))
+    return bytes((0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0)) + labels + bytes((0, 0, kind, 0, 1))
 
 
 def bench_exchanges(options: argparse.Namespace, bench: Bench) -> Report:
