@@ -1,0 +1,218 @@
+"""A zone as its file says, prepared for answering: names as keys of a plain dict, records as bytes.
+
+dnspython reads the file (RFC 1035, 5; `$INCLUDE` and `$GENERATE` too). What is out of zone it leaves out without a word,
+as name servers do. A zone that is signed may stand in a file as well: its records are served as they are, but nothing is
+signed here, and DNSSEC's own records are given to those alone who ask for them by type.
+"""
+
+import os
+from collections.abc import Iterable
+from typing import Any, Final
+
+import dns.exception
+import dns.name
+import dns.rdata
+import dns.zone
+import dns.zonefile
+
+from .wire import (
+    AAAA,
+    AUTHORITATIVE,
+    CNAME,
+    DNAME,
+    MX,
+    NS,
+    PTR,
+    SOA,
+    A,
+    Body,
+    Records,
+    Writer,
+    parent_of,
+)
+
+RECORDS_BYTES_MAX: Final = 64000  # of one name and type, so that any message over TCP can hold them
+_ENDINGS: Final = (".zone", ".db", ".txt", ".hosts")  # what files of zones are called, besides their origin
+
+
+class Node:
+    """A name of a zone: `records` by type; none for a name that only stands between others (an empty non-terminal).
+
+    `bodies` are answers that were put together before, by type and class: one for each type that is here, at most.
+    """
+
+    __slots__ = ("above", "bodies", "cut", "key", "name", "records", "zone")
+
+    def __init__(self, zone: "Zone", name: bytes) -> None:
+        self.zone = zone
+        self.name = name
+        self.key = name.lower()
+        self.records: dict[int, Records] = {}
+        self.bodies: dict[bytes, Body] = {}
+        self.cut = False  # another zone begins here: what follows is a referral
+        self.above: Node | None = None  # where another zone ends here that is served, too: it has DS
+
+
+class Zone:
+    """What one file says. Plain data.
+
+    `nodes` are the names for which this zone answers, and its cuts; `glue` the addresses below those cuts.
+    """
+
+    __slots__ = ("glue", "key", "name", "negatives", "nodes", "soa")
+
+    def __init__(self, name: bytes) -> None:
+        self.name = name
+        self.key = name.lower()
+        self.nodes: dict[bytes, Node] = {}
+        self.glue: dict[bytes, tuple[Records, ...]] = {}
+        self.soa: Records  # as it stands in negative answers: with a TTL for them (RFC 2308, 3)
+        self.negatives: dict[tuple[int, int], Body] = {}
+
+    def negative(self, name: bytes, code: int) -> Body:
+        """Return the answer that there is nothing: NOERROR where the name exists, else NXDOMAIN (RFC 2308, 2).
+
+        Names of the same length share it: what follows the question points only to the name's end, which is the
+        zone's. So there are no more than two for each length, and a flood of random names makes no new ones.
+        """
+        body = self.negatives.get((len(name), code))
+        if body is None:
+            writer = Writer(name)
+            writer.offsets = {key: at for key, at in writer.offsets.items() if len(key) <= len(self.key)}
+            writer.records(1, self.name, self.soa)
+            body = self.negatives[len(name), code] = writer.body(AUTHORITATIVE, code)
+        return body
+
+
+def load_zone(path: str | os.PathLike[str], origin: str | None = None) -> Zone:
+    """Read a zone from a file, and prepare it.
+
+    The origin is what is given, else the file's first `$ORIGIN`, else the file's own name, without `.zone`, `.db`,
+    `.txt`, `.hosts` behind it or `db.` before it. Raises ValueError with the file, and the line where it is known;
+    OSError for a file that cannot be read.
+    """
+    with open(path, "rb") as file:
+        data = file.read()
+    source = os.fspath(path)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{source}:{line}: this is not UTF-8") from None
+    return parse_zone(text, origin, source)
+
+
+def parse_zone(text: str, origin: str | None = None, source: str = "zone") -> Zone:
+    """Read a zone from its text; `source` is what errors call it, and what it may be named after. See `load_zone`."""
+    try:
+        try:
+            found = _parse(text, origin, source)
+        except dns.zonefile.UnknownOrigin:
+            if origin is not None:
+                raise
+            found = _parse(text, _named_after(source), source)
+    except dns.zone.NoSOA:
+        raise ValueError(f"{source}: no SOA record at the origin, {origin or 'which the file says'}") from None
+    except dns.zone.NoNS:
+        raise ValueError(f"{source}: no NS record at the origin") from None
+    except dns.exception.SyntaxError as error:
+        where, mark, what = str(error).partition(": ")  # FILE:LINE: what is wrong
+        raise ValueError(str(error) if mark and where.startswith(source) else f"{source}: {what or where}") from None
+    except (dns.exception.DNSException, ValueError, KeyError) as error:
+        raise ValueError(f"{source}: {error or type(error).__name__}") from None
+    return _prepare(found, source)
+
+
+def _parse(text: str, origin: str | None, source: str) -> dns.zone.Zone:
+    return dns.zone.from_text(text, origin, relativize=False, filename=source, allow_include=True)
+
+
+def _named_after(source: str) -> str:
+    """Return the origin that a file's name says."""
+    name = os.path.basename(source).removeprefix("db.")
+    for ending in _ENDINGS:
+        name = name.removesuffix(ending)
+    return name.rstrip(".") + "."
+
+
+def _prepare(found: dns.zone.Zone, source: str) -> Zone:
+    """Make nodes of what dnspython has found."""
+    assert found.origin is not None
+    zone = Zone(found.origin.to_wire() or b"")
+    for name, records in found.iterate_rdatasets():
+        wire = name.to_wire() or b""
+        node = zone.nodes.get(wire.lower())
+        if node is None:
+            node = zone.nodes[wire.lower()] = Node(zone, wire)
+        prepared = _records(records.ttl, records, node.records.get(int(records.rdtype)), int(records.rdtype))
+        if prepared.size > RECORDS_BYTES_MAX:
+            raise ValueError(f"{source}: {name} has more {records.rdtype.name} records than fit into a message")
+        node.records[int(records.rdtype)] = prepared
+    for node in list(zone.nodes.values()):
+        _check(node, source)
+    for node in list(zone.nodes.values()):
+        _place(node, zone, source)
+    for record in found.find_rdataset(found.origin, "SOA"):
+        least = min(found.find_rdataset(found.origin, "SOA").ttl, record.minimum)
+        zone.soa = _records(least, [record], None, SOA)
+    return zone
+
+
+def _records(ttl: int, records: Iterable[Any], before: Records | None, kind: int) -> Records:
+    """Prepare records of one type, besides those that are there (dnspython keeps signatures by what they sign)."""
+    prepared = Records(kind, ttl)
+    for record in records:
+        if kind in (NS, CNAME, PTR):
+            prepared.add(b"", (record.target.to_wire(),))
+        elif kind == MX:
+            prepared.add(record.preference.to_bytes(2, "big"), (record.exchange.to_wire(),))
+        elif kind == SOA:
+            numbers = record.serial, record.refresh, record.retry, record.expire, record.minimum
+            after = b"".join(number.to_bytes(4, "big") for number in numbers)
+            prepared.add(b"", (record.mname.to_wire(), record.rname.to_wire()), after)
+        else:
+            prepared.add(record.to_wire())
+    if before is not None:
+        prepared.tails = before.tails + prepared.tails
+        prepared.parts = before.parts + prepared.parts
+    return prepared
+
+
+def _check(node: Node, source: str) -> None:
+    """Mark a cut. Raises ValueError for what has no meaning."""
+    if node.key == node.zone.key:
+        return
+    if node.key.startswith(b"\1*") and (NS in node.records or DNAME in node.records):
+        raise ValueError(f"{source}: {text_of(node.name)} has NS or DNAME, which mean nothing at a wildcard")
+    node.cut = NS in node.records
+
+
+def _place(node: Node, zone: Zone, source: str) -> None:
+    """Add the empty names above a node; where it lies below a cut, make glue of it. Raises ValueError below DNAME."""
+    above: list[bytes] = []
+    key = node.key
+    while key != zone.key:
+        key = parent_of(key)
+        above.append(key)
+    for key in reversed(above):  # from the origin down, for the topmost cut is what counts
+        parent = zone.nodes.get(key)
+        if parent is not None and parent.cut:
+            del zone.nodes[node.key]
+            zone.glue[node.key] = _addresses(node)
+            return
+        if parent is not None and DNAME in parent.records:
+            raise ValueError(f"{source}: {text_of(node.name)} lies below a DNAME")
+    if node.cut:
+        zone.glue[node.key] = _addresses(node)
+    for key in above:
+        if key not in zone.nodes:
+            zone.nodes[key] = Node(zone, node.name[len(node.name) - len(key) :])
+
+
+def _addresses(node: Node) -> tuple[Records, ...]:
+    return tuple(node.records[kind] for kind in (A, AAAA) if kind in node.records)
+
+
+def text_of(name: bytes) -> str:
+    """Return a name as people write it."""
+    return dns.name.from_wire(name, 0)[0].to_text()
