@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from .message import OUTSIDE
+from .recall import Recall
 from .wire import (
     ANY,
     AUTHORITATIVE,
@@ -54,6 +55,7 @@ class Zones:
         if not self.origins:
             raise ValueError("no zone to answer from")
         self.nodes: dict[bytes, Node] = {}
+        self.recall = Recall()
         for zone in self.origins.values():
             for key, node in zone.nodes.items():
                 if self._zone_of(key) is zone:
@@ -80,9 +82,17 @@ class Zones:
         number = kind[0] << 8 | kind[1]
         if kind[2:] != IN or number == AXFR or number == IXFR:
             return OUTSIDE
-        body = Lookup(self.nodes, key, number).run()
-        if node is not None and number in node.records and body.code == NOERROR:
-            node.bodies[kind] = body
+        if node is None:
+            return Lookup(self.nodes, key, number).run()
+        if number in node.records:
+            body = node.bodies[kind] = Lookup(self.nodes, key, number).run()
+            return body
+        if CNAME not in node.records:
+            return Lookup(self.nodes, key, number).run()
+        body = self.recall.bodies.get(key + kind)
+        if body is None:
+            body = Lookup(self.nodes, key, number).run()
+            self.recall.put(key + kind, body)
         return body
 
 
@@ -96,7 +106,7 @@ def closest(nodes: dict[bytes, Node], key: bytes) -> Node | None:
 
 
 class Lookup:
-    """One question on its way through the nodes, along CNAMEs: `name` is what is looked for now, `key` in lower case."""
+    """One question on its way through the nodes, along CNAMEs. `name` is looked for now, `key` is it in lower case."""
 
     __slots__ = ("key", "kind", "name", "nodes", "question", "renamed", "seen", "writer", "zone")
 

@@ -1,7 +1,7 @@
 """How many queries come over UDP from who has proven nothing, and when that is too many.
 
-Anybody can forge the sender of a datagram, and have answers sent to a victim. Below a limit that is tolerated; above it
-nobody gets more bytes than he sent without having shown that he receives what is sent to him (but for the cookie itself).
+Anybody can forge the sender of a datagram, and have answers sent to a victim. Below a limit that is tolerated. Above it
+nobody is sent more bytes than he sent without having shown that he receives them, but for a cookie itself: 16 bytes.
 """
 
 from typing import Final

@@ -4,6 +4,7 @@ Only what an answer depends on is read: one question, and an OPT record among th
 what a later RFC will add) are stepped over, and must fit.
 """
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from .wire import (
@@ -25,6 +26,8 @@ PLAIN_BYTES: Final = 512  # an answer over UDP to somebody without EDNS (RFC 103
 OWN_BYTES: Final = 1232  # the longest over UDP in any case: fits into IPv6's least MTU, 1280 (DNS flag day 2020)
 COOKIE: Final = 10  # the option's number
 COOKIE_CLIENT_BYTES: Final = 8
+
+OPT_BYTES: Final = 11  # of one without options
 
 _ONE_QUESTION: Final = b"\0\1\0\0\0\0\0\0"  # counts of a query that is nothing else
 _ONE_OPT: Final = b"\0\1\0\0\0\0\0\1"  # or an OPT besides, most likely
@@ -68,7 +71,19 @@ def read_query(data: bytes) -> Query:
         if end != size:
             raise Malformed("something behind the question")
         return Query(end, key, kind, None)
+    if counts == _ONE_OPT and data[end : end + 3] == _OPT_START:  # as most are: no need to look for it
+        length = size - end - OPT_BYTES
+        if length == 0 and data[-2:] == b"\0\0":
+            return Query(end, key, kind, _read_bare_opt(data[end:]))
+        if length > 0 and length == int.from_bytes(data[end + 9 : end + OPT_BYTES], "big"):
+            return Query(end, key, kind, _read_opt(data, end + 1, size))
     return Query(end, key, kind, _read_records(data, end, counts))
+
+
+@lru_cache(maxsize=64)
+def _read_bare_opt(record: bytes) -> Edns:
+    """Read a whole OPT of no options. They are few different ones."""
+    return _read_opt(record, 1, OPT_BYTES)
 
 
 def _read_cookie_query(data: bytes, counts: bytes) -> Query:
@@ -126,12 +141,16 @@ def _read_opt(data: bytes, place: int, stop: int) -> Edns:
 
 def opt(code: int, dnssec: bool, cookie: bytes = b"") -> bytes:
     """Return our own OPT record, with a result code's upper bits, DO as it came, and a cookie where there is one."""
-    options = b"" if not cookie else b"\0\x0a" + len(cookie).to_bytes(2, "big") + cookie
-    flags = (code >> 4, 0, 0x80 if dnssec else 0, 0)
-    return _OPT_START + OWN_BYTES.to_bytes(2, "big") + bytes(flags) + len(options).to_bytes(2, "big") + options
+    return _opt_start(code, dnssec, len(cookie)) + cookie
 
 
-PLAIN_OPT: Final = opt(0, False)
+@lru_cache(maxsize=64)
+def _opt_start(code: int, dnssec: bool, size: int) -> bytes:
+    option = COOKIE.to_bytes(2, "big") + size.to_bytes(2, "big") if size else b""
+    flags = bytes((code >> 4, 0, 0x80 if dnssec else 0, 0))
+    length = (len(option) + size).to_bytes(2, "big")
+    return _OPT_START + OWN_BYTES.to_bytes(2, "big") + flags + length + option
+
 
 CUT: Final = Body(TRUNCATED, 0, [0, 0, 0], b"")  # "ask again over TCP": no record, so nothing that could be half
 OUTSIDE: Final = Body(0, REFUSED, [0, 0, 0], b"")
@@ -151,7 +170,7 @@ def without_question(data: bytes, code: int, record: bytes) -> bytes:
 
 
 def cut(data: bytes, head: bytes, end: int, record: bytes) -> bytes:
-    """Return an answer that was too long with its flags, TC, and no records (RFC 2181, 9): all of it is had over TCP."""
+    """Return an answer that was too long with its flags, TC, and no records (RFC 2181, 9): it is had over TCP."""
     flags = int.from_bytes(head[:2], "big") | TRUNCATED
     counts = _ONE_OPT if record else _ONE_QUESTION
     return b"".join((data[:2], flags.to_bytes(2, "big"), counts, data[HEADER_BYTES:end], record))

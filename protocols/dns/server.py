@@ -14,7 +14,6 @@ from .message import (
     CUT,
     OWN_BYTES,
     PLAIN_BYTES,
-    PLAIN_OPT,
     WRONG_COOKIE,
     WRONG_VERSION,
     Edns,
@@ -125,8 +124,6 @@ class Server:
             self.counters.put_off += 1
             return CUT, opt(NOERROR, edns.dnssec)
         body = self.zones.find(query.key, query.kind)
-        if not cookie and not edns.dnssec:
-            return body, PLAIN_OPT
         return body, opt(NOERROR, edns.dnssec, cookie)
 
     def _cookie_alone(self, data: bytes, edns: Edns, peer: Any) -> bytes:

@@ -1,17 +1,19 @@
 """A zone as its file says, prepared for answering: names as keys of a plain dict, records as bytes.
 
-dnspython reads the file (RFC 1035, 5; `$INCLUDE` and `$GENERATE` too). What is out of zone it leaves out without a word,
-as name servers do. A zone that is signed may stand in a file as well: its records are served as they are, but nothing is
-signed here, and DNSSEC's own records are given to those alone who ask for them by type.
+dnspython reads the file (RFC 1035, 5; `$INCLUDE` and `$GENERATE` too). What is out of zone it leaves out without a
+word. The file of a signed zone may be served as well: its records are given as they are, but nothing is signed here, and
+DNSSEC's own records are given to those alone who ask for them by type, whether they say DO or not.
 """
 
 import os
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
 import dns.exception
 import dns.name
-import dns.rdata
+import dns.rdataclass
+import dns.tokenizer
 import dns.zone
 import dns.zonefile
 
@@ -32,6 +34,8 @@ from .wire import (
 )
 
 RECORDS_BYTES_MAX: Final = 64000  # of one name and type, so that any message over TCP can hold them
+_WHERE: Final = re.compile(r"^.+?:\d+: ")
+_BEGINS_WITH_ORIGIN: Final = re.compile(r"(?:\s*(?:;.*|\$TTL\s.*)?\n)*\s*\$ORIGIN\s", re.IGNORECASE)
 _ENDINGS: Final = (".zone", ".db", ".txt", ".hosts")  # what files of zones are called, besides their origin
 
 
@@ -87,9 +91,9 @@ class Zone:
 def load_zone(path: str | os.PathLike[str], origin: str | None = None) -> Zone:
     """Read a zone from a file, and prepare it.
 
-    The origin is what is given, else the file's first `$ORIGIN`, else the file's own name, without `.zone`, `.db`,
-    `.txt`, `.hosts` behind it or `db.` before it. Raises ValueError with the file, and the line where it is known;
-    OSError for a file that cannot be read.
+    The origin is what is given, else the file's first `$ORIGIN`, if it stands before all records, else the file's own
+    name, without `.zone`, `.db`, `.txt`, `.hosts` behind it or `db.` before it. Raises ValueError with the file, and the
+    line where it is known; OSError for a file that cannot be read.
     """
     with open(path, "rb") as file:
         data = file.read()
@@ -105,26 +109,52 @@ def load_zone(path: str | os.PathLike[str], origin: str | None = None) -> Zone:
 def parse_zone(text: str, origin: str | None = None, source: str = "zone") -> Zone:
     """Read a zone from its text; `source` is what errors call it, and what it may be named after. See `load_zone`."""
     try:
-        try:
-            found = _parse(text, origin, source)
-        except dns.zonefile.UnknownOrigin:
-            if origin is not None:
-                raise
-            found = _parse(text, _named_after(source), source)
+        if origin is None and not _BEGINS_WITH_ORIGIN.match(text):
+            origin = _named_after(source)
+        return _prepare(_parse(text, origin, source), source)
     except dns.zone.NoSOA:
         raise ValueError(f"{source}: no SOA record at the origin, {origin or 'which the file says'}") from None
     except dns.zone.NoNS:
-        raise ValueError(f"{source}: no NS record at the origin") from None
-    except dns.exception.SyntaxError as error:
-        where, mark, what = str(error).partition(": ")  # FILE:LINE: what is wrong
-        raise ValueError(str(error) if mark and where.startswith(source) else f"{source}: {what or where}") from None
-    except (dns.exception.DNSException, ValueError, KeyError) as error:
-        raise ValueError(f"{source}: {error or type(error).__name__}") from None
-    return _prepare(found, source)
+        raise ValueError(f"{source}: no NS record at the origin, {origin or 'which the file says'}") from None
+    except _Wrong as error:
+        raise ValueError(str(error)) from None
+    except dns.exception.DNSException as error:
+        raise ValueError(f"{source}: {error}") from None
+
+
+class _Wrong(Exception):
+    """What is wrong, and where."""
+
+
+class _Lines(dns.tokenizer.Tokenizer):
+    """Knows in which line a record began: its mistake is often seen only when the next one has begun."""
+
+    began = 1
+
+    def get(self, want_leading: bool = False, want_comment: bool = False) -> dns.tokenizer.Token:
+        """Return the next token; the reader wants comments, too, when it is at the beginning of a line."""
+        if want_comment:
+            self.began = self.line_number
+        return super().get(want_leading, want_comment)
 
 
 def _parse(text: str, origin: str | None, source: str) -> dns.zone.Zone:
-    return dns.zone.from_text(text, origin, relativize=False, filename=source, allow_include=True)
+    """Do as `dns.zone.from_text`, but say for each error where it was, and close what was included when it came."""
+    zone = dns.zone.Zone(origin, relativize=False)
+    with zone.writer(True) as transaction:
+        reader = dns.zonefile.Reader(_Lines(text, source), dns.rdataclass.IN, transaction, allow_include=True)
+        try:
+            reader.read()
+        except (dns.exception.DNSException, OSError, ValueError) as error:
+            where, line = reader.tok.where()
+            line = getattr(reader.tok, "began", line)
+            raise _Wrong(f"{where}:{line}: {_WHERE.sub('', str(error)) or type(error).__name__}") from None
+        finally:
+            for file in (reader.current_file, *(saved[3] for saved in reader.saved_state)):
+                if file is not None:
+                    file.close()
+    zone.check_origin()
+    return zone
 
 
 def _named_after(source: str) -> str:
@@ -152,9 +182,8 @@ def _prepare(found: dns.zone.Zone, source: str) -> Zone:
         _check(node, source)
     for node in list(zone.nodes.values()):
         _place(node, zone, source)
-    for record in found.find_rdataset(found.origin, "SOA"):
-        least = min(found.find_rdataset(found.origin, "SOA").ttl, record.minimum)
-        zone.soa = _records(least, [record], None, SOA)
+    records = found.find_rdataset(found.origin, "SOA")
+    zone.soa = _records(min(records.ttl, records[0].minimum), records, None, SOA)
     return zone
 
 
