@@ -30,7 +30,7 @@ from .wire import (
     Writer,
     parent_of,
 )
-from .zone import Node, Zone, text_of
+from .zone import Node, Zone
 
 CHAIN_MAX: Final = 16  # names in one chain of CNAMEs; a resolver asks on from there
 ANY_SECONDS: Final = 3600  # how long the answer to ANY may be kept
@@ -50,7 +50,7 @@ class Zones:
         self.origins: dict[bytes, Zone] = {}
         for zone in zones:
             if zone.key in self.origins:
-                raise ValueError(f"two zones with the origin {text_of(zone.name)}")
+                raise ValueError(f"two zones with the origin {zone.text}")
             self.origins[zone.key] = zone
         if not self.origins:
             raise ValueError("no zone to answer from")
