@@ -22,8 +22,8 @@ from .zone import Node, Zone
 
 RECORDS_BYTES_MAX: Final = 64000  # of one name and type, so that any message over TCP can hold them
 _WHERE: Final = re.compile(r"^.+?:\d+: ")
-_BEGINS_WITH_ORIGIN: Final = re.compile(
-    r"(?:[ \t\r]*(?:;[^\n]*|\$TTL[ \t][^\n]*)?\n)*[ \t]*\$ORIGIN[ \t]", re.IGNORECASE
+_FIRST_ORIGIN: Final = re.compile(  # with nothing before it that could be a record
+    r"(?:[ \t\r]*(?:;[^\n]*)?\n|\$TTL[ \t][^\n]*\n)*\$ORIGIN[ \t]+([^\s;]+)", re.IGNORECASE
 )
 _ENDINGS: Final = (".zone", ".db", ".txt", ".hosts")  # what files of zones are called, besides their origin
 
@@ -49,13 +49,16 @@ def load_zone(path: str | os.PathLike[str], origin: str | None = None) -> Zone:
 def parse_zone(text: str, origin: str | None = None, source: str = "zone") -> Zone:
     """Read a zone from its text; `source` is what errors call it, and what it may be named after. See `load_zone`."""
     try:
-        if origin is None and not _BEGINS_WITH_ORIGIN.match(text):
-            origin = _named_after(source)
+        if origin is None:
+            said = _FIRST_ORIGIN.match(text)
+            origin = said[1] if said else _named_after(source)
+            if not origin.endswith("."):
+                raise _Wrong(f"{source}: the first $ORIGIN, {origin}, has no dot at its end")
         return _prepare(_parse(text, origin, source), source)
     except dns.zone.NoSOA:
-        raise ValueError(f"{source}: no SOA record at the origin, {origin or 'which the file says'}") from None
+        raise ValueError(f"{source}: no SOA record at the origin, {origin}") from None
     except dns.zone.NoNS:
-        raise ValueError(f"{source}: no NS record at the origin, {origin or 'which the file says'}") from None
+        raise ValueError(f"{source}: no NS record at the origin, {origin}") from None
     except _Wrong as error:
         raise ValueError(str(error)) from None
     except dns.exception.DNSException as error:
@@ -78,7 +81,7 @@ class _Lines(dns.tokenizer.Tokenizer):
         return super().get(want_leading, want_comment)
 
 
-def _parse(text: str, origin: str | None, source: str) -> dns.zone.Zone:
+def _parse(text: str, origin: str, source: str) -> dns.zone.Zone:
     """Do as `dns.zone.from_text`, but say for each error where it was, and close what was included when it came."""
     zone = dns.zone.Zone(origin, relativize=False)
     with zone.writer(True) as transaction:
