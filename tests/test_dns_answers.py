@@ -169,7 +169,9 @@ def test_the_soa_of_a_negative_answer_has_the_lesser_ttl() -> None:
 
 def test_negative_answers_of_all_lengths() -> None:
     server = server_of(ZONE)
-    names = ["a" * size for size in range(1, 64)] + [".".join(["b" * 60, "c" * 60, "d" * size]) for size in range(1, 64)]
+    names = ["a" * size for size in range(1, 64)] + [
+        ".".join(["b" * 60, "c" * 60, "d" * size]) for size in range(1, 64)
+    ]
     for name in names * 2:
         assert told(ask(server, f"{name}.example."))[3] == [SOA], name
 
@@ -223,7 +225,8 @@ def test_a_dname_makes_a_name_too_long() -> None:
 def test_a_dname_that_leads_into_itself_ends() -> None:
     answer = told(ask(server_of("d DNAME d\n"), "n.d.example."))[2]
     assert answer == [record("d.example.", "DNAME", "d.example."), record("n.d.example.", "CNAME", "n.d.example.")]
-    assert len(told(ask(server_of("d DNAME x.d\n"), "n.d.example.", size=1232))[2]) <= 1 + CHAIN_MAX
+    answer = told(ask(server_of("d DNAME x.d\n"), "n.d.example."))[2]
+    assert answer == [record("d.example.", "DNAME", "x.d.example."), record("n.d.example.", "CNAME", "n.x.d.example.")]
 
 
 def test_any_is_answered_with_little() -> None:
@@ -291,8 +294,12 @@ def test_a_chain_stays_in_its_zone() -> None:
 
 
 def test_a_wildcard_stays_in_its_zone() -> None:
-    server = server_of("x A 192.0.2.1\n", zone_text("@ A 192.0.2.5\n", "*.example."))
-    assert told(ask(server, "y.example."))[0] == "NXDOMAIN"
+    """Even if somebody gives its name to a zone of its own."""
+    child = zone_text("@ A 192.0.2.5\n", "*.example.")
+    assert told(ask(server_of("x A 192.0.2.1\n", child), "y.example."))[0] == "NXDOMAIN"
+    server = server_of("* A 192.0.2.1\n", child)
+    assert told(ask(server, "y.example."))[2] == [record("y.example.", "A", "192.0.2.1")]
+    assert told(ask(server, "*.example."))[2] == [record("*.example.", "A", "192.0.2.5")]
 
 
 def test_the_root_is_a_zone() -> None:

@@ -26,7 +26,13 @@ def test_a_cookie_is_given_to_those_alone_who_ask_for_one() -> None:
 def test_answers_with_cookies_are_the_same() -> None:
     server = server_of(ZONE)
     cookie = cookie_of(read(server.admit(with_cookie("www.example."), PEER)))
-    for given in (CLIENT_COOKIE, cookie, CLIENT_COOKIE + bytes(8), CLIENT_COOKIE + bytes(16), CLIENT_COOKIE + bytes(32)):
+    for given in (
+        CLIENT_COOKIE,
+        cookie,
+        CLIENT_COOKIE + bytes(8),
+        CLIENT_COOKIE + bytes(16),
+        CLIENT_COOKIE + bytes(32),
+    ):
         answer = read(server.admit(with_cookie("www.example.", given), PEER))
         assert told(answer) == ("NOERROR", True, WWW, [], [])
         assert cookie_of(answer) == cookie

@@ -37,7 +37,7 @@ def test_the_origin_stands_in_the_file(start: str) -> None:
 
 
 def test_an_origin_needs_its_dot() -> None:
-    with pytest.raises(ValueError, match="the.zone: the first .ORIGIN, example.org, has no dot at its end"):
+    with pytest.raises(ValueError, match=r"the.zone: the first .ORIGIN, example.org, has no dot at its end"):
         parse_zone("$ORIGIN example.org\n" + BARE, None, "the.zone")
 
 
@@ -99,7 +99,7 @@ def test_what_every_zone_has(text: str, told: str) -> None:
 
 @pytest.mark.parametrize("origin", ["a..b", "x" * 64, ".".join(["x" * 60] * 5)])
 def test_an_origin_that_is_none(origin: str) -> None:
-    with pytest.raises(ValueError, match="^the.zone: "):
+    with pytest.raises(ValueError, match=r"^the.zone: "):
         parse_zone(BARE, origin, "the.zone")
 
 

@@ -141,8 +141,8 @@ class Lookup:
         if node is None:
             if DNAME in above.records:
                 return self._rename(above)
-            node = self.nodes.get(b"\1*" + above.key)
-            if node is None or node.zone is not self.zone:
+            node = above.zone.nodes.get(b"\1*" + above.key)
+            if node is None:
                 return self._nothing(NXDOMAIN)
         return self._answer(node)
 
@@ -168,11 +168,12 @@ class Lookup:
         return self._end() if self.key in self.seen else None
 
     def _rename(self, above: Node) -> Body | None:
-        """Answer with a DNAME, and the CNAME that follows from it (RFC 6672, 3.1 and 3.2)."""
+        """Answer with a DNAME, and the CNAME that follows from it (RFC 6672, 3.1 and 3.2). None is followed twice."""
         dname = above.records[DNAME]
-        if above.key not in self.renamed:
-            self.renamed.add(above.key)
-            self._write(0, above.name, dname)
+        if above.key in self.renamed:
+            return self._end()
+        self.renamed.add(above.key)
+        self._write(0, above.name, dname)
         target = self.name[: len(self.name) - len(above.key)] + dname.tails[0][DATA:]
         if len(target) > NAME_BYTES_MAX:
             return self._end(YXDOMAIN)
