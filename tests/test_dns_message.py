@@ -75,7 +75,11 @@ def test_other_opcodes(opcode: int) -> None:
     assert bare_code(asked, message(flags=opcode << 11, rest=b"\xff\xff")) == 4
     answer = asked.admit(message(flags=opcode << 11 | dns.flags.RD), PEER)
     assert answer is not None and read(answer).opcode() == opcode
-    assert asked.counters.codes[4] == 5
+    data = with_opt(opt(flags=0x8000))
+    answer = asked.admit(data[:2] + bytes([opcode << 3]) + data[3:], PEER)
+    assert answer is not None and len(answer) == 12 + 11, "RFC 6891, 6.1.1"
+    assert (read(answer).rcode(), read(answer).opcode(), read(answer).ednsflags) == (4, opcode, dns.flags.DO)
+    assert asked.counters.codes[4] == 6
 
 
 LONG = b"".join(b"\x3f" + b"a" * 63 for _ in range(4))

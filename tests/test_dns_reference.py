@@ -88,8 +88,8 @@ class Reference:
         deepest = [zone for zone in self.zones if name.is_subdomain(self.origin(zone))]
         best = max(deepest, key=lambda zone: len(self.origin(zone)), default=None)
         at_the_cut = self.kind == dns.rdatatype.DS and self.cut_of(self.zone, name) == name
-        if self.seen and best is not self.zone and not at_the_cut:
-            return "NOERROR", None
+        if best is None or (best is not self.zone and not (at_the_cut and best.origin == name)):
+            return "NOERROR", None  # a chain has left the zone
         cut = self.cut_of(self.zone, name)
         if cut is not None and not at_the_cut:
             return self.refer(cut)

@@ -109,7 +109,11 @@ class Server:
             self.counters.responses += 1
             return None
         self.counters.codes[NOTIMP] += 1
-        return bare(data, NOTIMP)
+        try:
+            edns = read_query(data).edns  # other operations have the same shape, as a rule
+        except Malformed:
+            edns = None
+        return bare(data, NOTIMP) if edns is None else without_question(data, NOTIMP, opt(NOTIMP, edns.dnssec))
 
     def _with_edns(self, query: Query, edns: Edns, peer: Any, forgeable: bool) -> tuple[Body, bytes]:
         """Return the answer to a query with OPT, and the OPT for it."""
