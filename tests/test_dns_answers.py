@@ -1,13 +1,15 @@
 """Which answer a question gets, rule by rule; dnspython reads every answer."""
 
 import pickle
+from random import Random
 
 import dns.flags
 import pytest
+from partway.protocols.dns import Server, parse_zone
 from partway.protocols.dns.answer import CHAIN_MAX, Zones
 from partway.protocols.dns.recall import BODIES_BYTES_MAX, BODIES_MAX, BODY_BYTES, Recall
-from partway.protocols.dns.wire import Body
-from questions import PEER, ask, query, read, server_of, told, zone_text
+from partway.protocols.dns.wire import Body, Records
+from questions import PEER, Clock, ask, query, read, server_of, told, zone_text
 
 ZONE = """
 @ MX 10 mail
@@ -209,6 +211,22 @@ def test_ds_below_a_cut_is_the_childs_business() -> None:
     assert told(ask(server_of(ZONE), "a.sub.example.", "DS")) == ("NOERROR", False, [], REFERRAL, GLUE)
 
 
+def test_a_loop_is_told_once() -> None:
+    for name, count in (("self.example.", 1), ("loop1.example.", 2)):
+        answer = server_of(ZONE).admit(query(name).to_wire(), PEER)
+        assert answer is not None and answer[6:8] == bytes([0, count])
+
+
+def test_glue_without_end_is_cut_and_costs_no_more_than_a_message() -> None:
+    zone = parse_zone(zone_text("".join(f"cut NS ns{number}.cut\n" for number in range(100))))
+    many = Records(1, 60)
+    many.tails = (many.start + b"\0\4abcd",) * 1000
+    zone.glue = {f"\3ns{number}\3cut\7example\0".encode(): (many,) for number in range(10)}
+    zone.glue |= {f"\4ns{number}\3cut\7example\0".encode(): (many,) for number in range(10, 100)}
+    answer = Server([zone], Clock(), Random(1)).answer(query("cut.example.").to_wire(), PEER)
+    assert read(answer).flags & dns.flags.TC
+
+
 def test_a_chain_that_leads_below_a_cut() -> None:
     cname = record("away.example.", "CNAME", "host.sub.example.")
     assert told(ask(server_of(ZONE), "away.example.")) == ("NOERROR", True, [cname], REFERRAL, GLUE)
@@ -332,9 +350,10 @@ def test_srv_is_not_compressed() -> None:
 
 def test_no_pointer_beyond_its_reach() -> None:
     """A pointer has 14 bits; what lies behind is written out."""
-    names = "".join(f"@ MX 1 {number:04}{'m' * 50}.far\n" for number in range(400))
-    answer = read(server_of(names).answer(query("example.", "MX").to_wire(), PEER))
-    assert len(answer.answer[0]) == 400
+    names = {f"{number:04}{'m' * 50}.{number // 2:04}far.example." for number in range(400)}
+    server = server_of("".join(f"@ MX 1 {name}\n" for name in names))
+    answer = read(server.answer(query("example.", "MX").to_wire(), PEER))
+    assert {record.exchange.to_text() for record in answer.answer[0]} == names
 
 
 def test_case_is_kept_where_it_is_asked_and_where_it_is_told() -> None:

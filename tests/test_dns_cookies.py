@@ -7,7 +7,19 @@ import dns.flags
 import pytest
 from partway.protocols.dns.cookies import FRESH_SECONDS, GOOD_SECONDS, SECRET_SECONDS
 from partway.protocols.dns.load import Load
-from questions import CLIENT_COOKIE, PEER, Clock, ask, cookie_of, query, read, server_of, told, with_cookie
+from questions import (
+    CLIENT_COOKIE,
+    PEER,
+    Clock,
+    ask,
+    cookie_of,
+    cookie_option,
+    query,
+    read,
+    server_of,
+    told,
+    with_cookie,
+)
 
 WWW = ["www.example. 3600 IN A 192.0.2.2"]
 ZONE = "www A 192.0.2.2\nlong TXT " + " ".join(["x" * 200] * 4) + "\n"
@@ -50,6 +62,13 @@ def test_the_cookie_counts_in_what_fits() -> None:
         server = server_of(f"d TYPE65280 \\# {len(data) // 2} {data}\n")
         answer = server.admit(with_cookie("d.example.", kind="TYPE65280", size=512), PEER)
         assert answer is not None and (len(answer) == 512) == (not extra)
+
+
+def test_of_two_cookies_the_first_counts() -> None:
+    """RFC 7873, 5.2."""
+    options = [cookie_option(CLIENT_COOKIE), cookie_option(b"another!")]
+    answer = read(server_of(ZONE).admit(query("www.example.", size=1232, options=options).to_wire(), PEER))
+    assert cookie_of(answer)[:8] == CLIENT_COOKIE
 
 
 class Doorman:

@@ -142,6 +142,13 @@ def test_what_cannot_be_read(name: str) -> None:
     assert str(asked.counters) == "udp 1, stream 1, FORMERR 2"
 
 
+def test_of_a_message_that_is_not_read_two_flags_come_back() -> None:
+    """RD and the operation: neither TC nor AA, nor what may stand for something some day."""
+    for flags, given in ((0x7FFF, 0xF900 | 4), (0x07FF, 0x8100 | 1), (0x06FF, 0x8000 | 1)):
+        answer = server().admit(message(flags=flags, rest=b"\xff"), PEER)
+        assert answer is not None and int.from_bytes(answer[2:4], "big") == given
+
+
 def test_the_longest_name_is_none_too_long() -> None:
     name = LONG[:-2]
     name = name[:192] + bytes([61]) + name[193:] + b"\0"

@@ -45,7 +45,7 @@ class Cookies:
             self.old_secret, self.secret = self.secret, self.random.randbytes(SECRET_BYTES)
             self.made_at = now
         proven = False
-        if len(cookie) == COOKIE_CLIENT_BYTES + SERVER_BYTES and cookie[8:12] == _VERSION:
+        if len(cookie) == COOKIE_CLIENT_BYTES + SERVER_BYTES:
             made_at = int.from_bytes(cookie[12:16], "big")
             age = now - made_at
             if 0 <= age <= GOOD_SECONDS:

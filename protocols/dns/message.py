@@ -63,13 +63,11 @@ def read_query(data: bytes) -> Query:
     stop = name_end(data, HEADER_BYTES)
     end = stop + 4
     size = len(data)
-    if end > size:
-        raise Malformed("a question cut short")
     key = data[HEADER_BYTES:stop].lower()
     kind = data[stop:end]
     if counts == _ONE_QUESTION:
         if end != size:
-            raise Malformed("something behind the question")
+            raise Malformed("a question cut short, or something behind it")
         return Query(end, key, kind, None)
     if counts == _ONE_OPT and data[end : end + 3] == _OPT_START:  # as most are: no need to look for it
         length = size - end - OPT_BYTES
@@ -108,10 +106,10 @@ def _read_records(data: bytes, place: int, counts: bytes) -> Edns | None:
         start = place
         place = skip_name(data, place)
         stop = place + 10 + int.from_bytes(data[place + 8 : place + 10], "big")
-        if place + 10 > size or stop > size:
+        if stop > size:
             raise Malformed("a record cut short")
         if data[place : place + 2] == _OPT_START[1:]:
-            if edns is not None or number < ahead or place != start + 1 or data[start]:
+            if edns is not None or number < ahead or data[start]:
                 raise Malformed("more than one OPT, or one that is out of place")
             edns = _read_opt(data, place, stop)
         place = stop
@@ -130,7 +128,7 @@ def _read_opt(data: bytes, place: int, stop: int) -> Edns:
     while place < stop and not version:
         start = place + 4
         place = start + int.from_bytes(data[place + 2 : start], "big")
-        if place > stop or start > stop:
+        if place > stop:
             raise Malformed("an option cut short")
         if data[start - 4] == 0 and data[start - 3] == COOKIE and not cookie:  # the first alone counts (RFC 7873, 5.2)
             cookie = data[start:place]

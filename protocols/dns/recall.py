@@ -8,7 +8,7 @@ from typing import Final
 
 from .wire import Body
 
-BODIES_MAX: Final = 4096
+BODIES_MAX: Final = 2048
 BODIES_BYTES_MAX: Final = 2**20
 BODY_BYTES: Final = 300  # what one counts for besides its records: two objects, and a key
 

@@ -77,7 +77,6 @@ def skip_name(data: bytes, place: int) -> int:
     try:
         while size := data[place]:
             if size >= 0xC0:
-                data[place + 1]
                 return place + 2
             if size > LABEL_BYTES_MAX:
                 raise Malformed("a label of an unknown kind")
