@@ -135,6 +135,46 @@ def _forward(options: argparse.Namespace, reactor: Reactor, outputs: Outputs) ->
     return Serving(Forward(reactor, target))
 
 
+def _add_dns_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("zones", nargs="+", metavar="ZONEFILE", help="a zone to answer from (RFC 1035, 5); or several")
+    parser.add_argument(
+        "--origin", metavar="NAME", help="of the only zone (default: the file's $ORIGIN, or what the file is called)"
+    )
+    parser.add_argument(
+        "--unproven-max",
+        type=_rate,
+        default=1000.0,
+        metavar="N",
+        help="queries a second over UDP from who has no valid cookie; if more, they must prove themselves (default: 1000)",
+    )
+
+
+def _rate(text: str) -> float:
+    """Read how many times a second."""
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if rate >= 0:
+        return rate
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of queries a second")
+
+
+def _dns(options: argparse.Namespace, reactor: Reactor, outputs: Outputs) -> Serving:
+    try:
+        from .dns import Server, load_zone
+    except ImportError as error:
+        raise MistakeError(f"{error}: pip install 'partway[dns]'") from None
+    if options.origin is not None and len(options.zones) > 1:
+        raise MistakeError("--origin: of several zones each has its own")
+    try:
+        zones = [load_zone(path, options.origin) for path in options.zones]
+        server = Server(zones, lambda: reactor.now, reactor.platform.random, options.unproven_max)
+    except ValueError as error:
+        raise MistakeError(str(error)) from None
+    return Serving(server.stream, lambda: server)
+
+
 COMMANDS = {
     "http": Command("serve a folder over HTTP/1.1", _http, _add_http_options),
     "echo": Command("send back what comes", _echo),
@@ -148,4 +188,5 @@ COMMANDS = {
             "receive_bytes": 64 * KIB,  # nothing but bulk
         },
     ),
+    "dns": Command("answer from zone files, over UDP and TCP", _dns, _add_dns_options, kinds=("tcp", "udp")),
 }

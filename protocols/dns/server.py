@@ -38,8 +38,12 @@ class Server:
     `unproven_max` is how many queries a second are answered over UDP of those that carry no valid server cookie. Where
     more come, they are told to bring one (BADCOOKIE), or to come over TCP; `inf` turns that off.
 
+    It guards itself against forged senders: what the engine would not let it send to those, it may.
+
     Plain data but for `now`. A machine refers to its server: freeze it with the server in `shared`.
     """
+
+    guards: Final = True
 
     def __init__(
         self, zones: Iterable[Zone], now: Callable[[], float], random: Random, unproven_max: float = UNPROVEN_MAX

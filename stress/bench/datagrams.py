@@ -62,7 +62,7 @@ def bench_dns(options: argparse.Namespace, bench: Bench) -> Report:
 
 def make_zone(names: int) -> str:
     """A zone with so many names, each with an address of IPv4 and one of IPv6."""
-    head = "$ORIGIN example.test.\n$TTL 300\n@ IN SOA ns.example.test. hostmaster.example.test. (1 3600 600 86400 60)\n"
+    head = "$ORIGIN example.test.\n$TTL 300\n@ IN SOA ns.example.test. hostmaster.example.test. 1 3600 600 86400 60\n"
     head += "@ IN NS ns.example.test.\nns IN A 127.0.0.1\n"
     each = (f"host{n} IN A 10.0.{n // 256}.{n % 256}\nhost{n} IN AAAA 2001:db8::{n:x}\n" for n in range(names))
     return head + "".join(each)
