@@ -130,7 +130,7 @@ def _serve(options: argparse.Namespace) -> int:
         opened = _open_all(reactor, addresses, serving, limits, options.socket_mode, len(command.kinds) > 1)
         shown = [_show(options.command, address) for address in opened]
         if options.control:
-            _open_control(options.control, reactor)
+            _open_control(options.control, reactor, serving)
         _say(f"partway {options.command}: listening on {', '.join(shown)}")
         if options.watch:
             Watch(reactor, f"partway {options.command}", outputs.screen(), clear=sys.stdout.isatty()).draw()
@@ -180,11 +180,17 @@ def _kernel(name: str | None) -> Kernel:
     return Kernel(selector())
 
 
-def _open_control(path: str, reactor: Reactor) -> None:
+def _open_control(path: str, reactor: Reactor, serving: Serving) -> None:
     """Listen for operators on a socket that only its owner can open."""
     from .control import Control
 
-    _open(reactor, Address("unix", path), Serving(Control(reactor)), Limits(idle_seconds=float("inf")), 0o600)
+    _open(
+        reactor,
+        Address("unix", path),
+        Serving(Control(reactor, serving.counters)),
+        Limits(idle_seconds=float("inf")),
+        0o600,
+    )
 
 
 def _show(command: str, address: Address) -> str:

@@ -9,6 +9,8 @@ A list of many rows is made and sent in pieces: the operator's row is a guest li
 may do all of this, so it is made for its owner alone.
 """
 
+from collections.abc import Callable, Mapping
+
 from ..engine import Reactor, Row, RowReport, Wait, Want
 from .lines import Lines
 
@@ -19,20 +21,22 @@ COLUMNS = "key state age deadline in out held requests interest peer listener ma
 class Control:
     """Makes an operator's machine of each row: `reactor.listen("unix:...", Control(reactor))`."""
 
-    def __init__(self, reactor: Reactor) -> None:
+    def __init__(self, reactor: Reactor, counters: Callable[[], Mapping[str, int]] = dict) -> None:
         self.reactor = reactor
+        self.counters = counters  # of the protocol's own, shown with the totals
 
     def __call__(self, row: Row) -> "Operator":
         """Make one."""
-        return Operator(row, self.reactor)
+        return Operator(row, self.reactor, self.counters)
 
 
 class Operator(Lines):
     """One operator."""
 
-    def __init__(self, row: Row, reactor: Reactor) -> None:
+    def __init__(self, row: Row, reactor: Reactor, counters: Callable[[], Mapping[str, int]] = dict) -> None:
         super().__init__(row)
         self.reactor = reactor
+        self.counters = counters
         self.pausing = False  # others have their turn between two pieces
         self.listing: list[int] | None = None  # keys of the rows that are still to be listed, the next last
 
@@ -76,6 +80,7 @@ class Operator(Lines):
                 lines += [f"{name}.{part.replace(' ', '-')} {count}" for part, count in sorted(value.items())]
             else:
                 lines.append(f"{name} {value}")
+        lines += [f"protocol.{name} {count}" for name, count in self.counters().items()]
         return ("\n".join([*lines, "."]) + "\n").encode()
 
     def _kill(self, key: str) -> bytes:

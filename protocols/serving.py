@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from ..engine import Address, Reactor, Service
@@ -19,6 +19,8 @@ class Serving(NamedTuple):
 
     streams: Factory | None
     datagrams: Callable[[], Service] | None = None
+    counters: Callable[[], Mapping[str, int]] = dict
+    """What the protocol counts itself, for operators: names and numbers."""
 
     def check(self, command: str, addresses: list[Address]) -> None:
         """Refuse an address of a kind that the command does not serve."""
@@ -145,7 +147,7 @@ def _add_dns_options(parser: argparse.ArgumentParser) -> None:
         type=_rate,
         default=1000.0,
         metavar="N",
-        help="queries a second over UDP from who has no valid cookie; if more, they must prove themselves (default: 1000)",
+        help="queries a second over UDP without a valid cookie; if more, one has to be shown (default: 1000)",
     )
 
 
@@ -172,7 +174,7 @@ def _dns(options: argparse.Namespace, reactor: Reactor, outputs: Outputs) -> Ser
         server = Server(zones, lambda: reactor.now, reactor.platform.random, options.unproven_max)
     except ValueError as error:
         raise MistakeError(str(error)) from None
-    return Serving(server.stream, lambda: server)
+    return Serving(server.stream, lambda: server, server.counters.numbers)
 
 
 COMMANDS = {

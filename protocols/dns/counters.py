@@ -28,8 +28,12 @@ class Counters:
         self.put_off = 0  # queries that were told to come again over TCP, for too many came
         self.codes = [0] * (max(_NAMES) + 1)
 
+    def numbers(self) -> dict[str, int]:
+        """Return those that are not 0, by name."""
+        found = {name: getattr(self, name) for name in ("udp", "stream")}
+        found |= {name: self.codes[code] for code, name in _NAMES.items()}
+        found |= {name: getattr(self, name) for name in ("short", "responses", "cut", "put_off")}
+        return {name: count for name, count in found.items() if count}
+
     def __str__(self) -> str:
-        words = [f"{name} {getattr(self, name)}" for name in ("udp", "stream")]
-        words += [f"{name} {self.codes[code]}" for code, name in _NAMES.items() if self.codes[code]]
-        words += [f"{name} {getattr(self, name)}" for name in ("short", "responses", "cut", "put_off")]
-        return ", ".join(word for word in words if not word.endswith(" 0"))
+        return ", ".join(f"{name} {count}" for name, count in self.numbers().items())
