@@ -178,6 +178,13 @@ def test_negative_answers_of_all_lengths() -> None:
         assert told(ask(server, f"{name}.example."))[3] == [SOA], name
 
 
+def test_a_negative_answer_doesnt_depend_on_who_asked_first() -> None:
+    """Names of one length share it, whatever they have in common with the names in SOA."""
+    server = server_of(ZONE)
+    for name in ("a.ns1.example.", "b.www.example.", "c.abc.example.", "de.host.example.", "de.gast.example."):
+        assert told(ask(server, name)) == ("NXDOMAIN", True, [], [SOA], [])
+
+
 def test_a_chain_that_ends_in_nothing_says_so() -> None:
     """RFC 6604: the result is about the last name."""
     cname = record("dangling.example.", "CNAME", "nowhere.example.")

@@ -135,7 +135,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_ends_the_connection(name: str) -> None:
-    """At once, when its length is known: nobody waits for what is not wanted."""
+    """What is too long as soon as its length is known: nobody waits for what is not wanted."""
     rig = rig_of()
     peer, other = rig.dials(2)
     peer.say(framed(queries()[0]) + REFUSED[name] + framed(queries()[1]))

@@ -145,6 +145,12 @@ def test_a_signed_zones_records_are_served_as_they_are() -> None:
         assert len(told(ask(server, name, kind))[2]) == 1
 
 
+def test_below_a_cut_nothing_is_wrong_that_is_not_ours() -> None:
+    """Not even a name below a DNAME: it is glue, if anything."""
+    server = server_of("sub NS x.d.sub\nx.d.sub A 192.0.2.9\nd.sub DNAME y\n")
+    assert told(ask(server, "sub.example."))[4] == ["x.d.sub.example. 3600 IN A 192.0.2.9"]
+
+
 def test_generated_names() -> None:
     server = server_of("$GENERATE 1-20 host$ A 192.0.2.$\n")
     assert told(ask(server, "host17.example."))[2] == ["host17.example. 3600 IN A 192.0.2.17"]

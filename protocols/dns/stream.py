@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Final
 
 from ...engine import IDLE, NEXT, READ, Inbox, PeerError, Row, Want
-from .wire import HEADER_BYTES
 
 if TYPE_CHECKING:
     from .server import Server
@@ -36,12 +35,12 @@ class DnsStream:
         if held < LENGTH_BYTES:
             return READ if held else IDLE
         size = int.from_bytes(self.inbox.peek(LENGTH_BYTES), "big")
-        if not HEADER_BYTES <= size <= QUERY_BYTES_MAX:
+        if size > QUERY_BYTES_MAX:
             raise PeerError(f"a query of {size} bytes")
         if held < LENGTH_BYTES + size:
             return READ
         answer = self.server.answer(self.inbox.take(LENGTH_BYTES + size)[LENGTH_BYTES:], self.row.peer)
         if answer is None:
-            raise PeerError("an answer, where a query was due")
+            raise PeerError("what is no query, or too short for one")
         self.answered = True
         return len(answer).to_bytes(LENGTH_BYTES, "big") + answer
