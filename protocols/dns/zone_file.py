@@ -21,6 +21,7 @@ from .wire import AAAA, CNAME, DNAME, MX, NS, PTR, SOA, A, Records, parent_of
 from .zone import Node, Zone
 
 RECORDS_BYTES_MAX: Final = 64000  # of one name and type, so that any message over TCP can hold them
+INCLUDED_MAX: Final = 16  # files within each other
 _WHERE: Final = re.compile(r"^.+?:\d+: ")
 _FIRST_ORIGIN: Final = re.compile(  # with nothing before it that could be a record
     r"(?:[ \t\r]*(?:;[^\n]*)?\n|\$TTL[ \t][^\n]*\n)*\$ORIGIN[ \t]+([^\s;]+)", re.IGNORECASE
@@ -81,11 +82,22 @@ class _Lines(dns.tokenizer.Tokenizer):
         return super().get(want_leading, want_comment)
 
 
+class _Including(list[Any]):
+    """The files that are being read, each of which includes the next."""
+
+    def append(self, file: Any) -> None:
+        """Add one. Raises ValueError where they go too deep: a file may include itself."""
+        if len(self) >= INCLUDED_MAX:
+            raise ValueError(f"files that include each other go {INCLUDED_MAX} deep")
+        super().append(file)
+
+
 def _parse(text: str, origin: str, source: str) -> dns.zone.Zone:
     """Do as `dns.zone.from_text`, but say for each error where it was, and close what was included when it came."""
     zone = dns.zone.Zone(origin, relativize=False)
     with zone.writer(True) as transaction:
         reader = dns.zonefile.Reader(_Lines(text, source), dns.rdataclass.IN, transaction, allow_include=True)
+        reader.saved_state = _Including()
         try:
             reader.read()
         except (dns.exception.DNSException, OSError, ValueError) as error:
