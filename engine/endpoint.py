@@ -219,7 +219,6 @@ class Endpoint:
             return
         row = self._add(sender, route)
         row.credentials = self.channel.credentials(sender)
-        self._last = row, sender, len(data)
         if self.table.too_many_from(row):
             self.table.doom(row, Reason(Cause.TOO_MANY_FROM_PEER))
         elif self._make_machine(row, factory):

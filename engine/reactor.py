@@ -292,10 +292,9 @@ class Reactor:
         table = self.table
         for _ in range(min(len(keys), table.limits.expiries_a_turn)):
             row = table.rows.get(keys.pop())
-            if row is None:
-                continue
-            woken = row.queued and isinstance(row, DatagramRow)  # still to be stepped, and then it ends
-            if not idle or (row.state == IDLE and not woken):
+            if idle and isinstance(row, DatagramRow) and row.queued:
+                continue  # it was woken: it is stepped, and then it ends
+            if row is not None and (row.state == IDLE or not idle):
                 table.doom(row, Reason(Cause.DRAINED), reset=not idle)
         if keys:
             self.after(0, lambda: self._end_rows(keys, idle))

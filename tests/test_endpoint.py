@@ -170,7 +170,8 @@ def test_an_endpoint_whose_socket_fails_has_its_next_chance_in_the_next_turn() -
     for turn in range(1, 4):
         rig.reactor.step(0)
         assert tried == [turn]
-    assert rig.ask(peer) == [b"y"], "and its rows live: whose failure it was nobody knows"
+    assert rig.ask(peer) == [b"y"]
+    assert not rig.ended, "its rows live: whose failure it was nobody knows"
 
 
 # A service that fails.
@@ -309,6 +310,17 @@ def test_a_factory_that_raises() -> None:
     assert not rig.rows
     assert rig.notices[0].text.startswith("factory of udp:server:7: Traceback")
     assert not rig.dropped
+
+
+def test_a_factory_that_raises_for_a_row_that_the_program_begins() -> None:
+    def factory(row: DatagramRow) -> Acting:
+        raise Trouble("in the factory")
+
+    rig = PlaceRig(Service(Acts(echo)))
+    assert rig.endpoint.begin(("far", 1), factory).reason is not None
+    rig.run()
+    assert rig.kinds() == ["machine error"]
+    assert not rig.rows
 
 
 def test_a_factory_that_closes_its_row() -> None:
