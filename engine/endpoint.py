@@ -278,8 +278,6 @@ class Endpoint:
         """A row has left."""
         for route in row.routes:
             del self._routes[route]
-        if self._last is not None and self._last[0] is row:
-            self._last = None
         self.rows -= 1
         if self.rows < self.limits.datagram_rows_max // 2:
             self._told_full = False

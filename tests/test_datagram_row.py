@@ -175,6 +175,27 @@ def test_what_comes_while_nobody_reads_is_lost_and_counted(want: Want, state: st
     assert rig.states == ["WORKING"]
 
 
+@on("duplex", [False, True])
+def test_what_comes_for_a_row_that_has_ended_is_not_fed(duplex: bool) -> None:
+    class Duplex(Acting):
+        pass
+
+    if duplex:
+        Duplex.duplex = True  # type: ignore[attr-defined]
+    made: list[Acting] = []
+
+    def factory(row: Row) -> Acting:
+        made.append(Duplex(row, lambda machine: CLOSE))
+        return made[-1]
+
+    rig = PlaceRig(Service(factory))
+    together(rig, rig.dial(), b"one", b"two")
+    (machine,) = made
+    assert machine.data == b"one"
+    assert rig.dropped == {NOT_READ: 1}
+    assert rig.reactor.totals().received == 6
+
+
 def busy(machine: Acting) -> Want:
     """Has a lot to say to whoever says anything, a quantum of it a turn."""
     if machine.data:
@@ -493,6 +514,7 @@ def test_what_is_answered_counts(name: str) -> None:
     for _ in range(6):
         rig.run(2.0)
         assert rig.ask(peer, b"x")
+        assert rig.row.key == 1, "it is still the first"
     rig.run(4.9)
     assert len(rig.rows) == 1
     rig.run(0.2)
@@ -531,12 +553,59 @@ def test_next_counts_as_an_answer() -> None:
     assert len(rig.rows) == 1
 
 
-def test_an_answer_that_takes_many_turns_counts_from_its_beginning() -> None:
-    """Only what a visit answers counts: a machine that goes on by itself says NEXT."""
-    rig = PlaceRig(Service(Acts(busy)), limits=Limits(quantum_bytes=1, step_bytes=1, idle_seconds=5))
+def test_an_answer_that_waits_for_somebody_else_is_one() -> None:
+    """A forwarder's: each question waits for another server, and nobody says NEXT."""
+
+    def act(machine: Acting) -> Want:
+        if machine.data:
+            machine.memory = machine.take()
+            return Wait(1)
+        said, machine.memory = machine.memory, None
+        return said or IDLE
+
+    rig, peer = begun(Acts(act), limits=Limits(idle_seconds=5))
+    for _ in range(5):
+        rig.run(3)
+        assert peer.heard()
+        assert rig.row.key == 1, "it is still the first"
+        peer.say(b"x")
+    rig.run(5.9)
+    assert len(rig.rows) == 1
+    rig.run(0.2)
+    assert cause(rig) == Cause.IDLE_TOO_LONG
+
+
+def test_an_answer_that_takes_many_turns_is_one() -> None:
+    rig = PlaceRig(Service(Acts(busy)), limits=SMALL)
     peer = rig.dial()
-    rig.ask(peer, b"x")
-    assert rig.row.active_at == rig.row.born
+    peer.say(b"x")
+    rig.arrive()
+    rig.reactor.step(0)
+    first = rig.row.active_at
+    rig.run()
+    assert len(peer.heard()) == 3
+    assert rig.row.active_at > first
+
+
+@on("want", [Idle(1), Read(1)], ids=str)
+def test_what_is_sent_again_is_none_although_something_has_come_meanwhile(want: Want) -> None:
+    """Whoever sends nonsense now and then must not keep a row that answers only its own timer."""
+
+    def act(machine: Acting) -> Want:
+        machine.memory = not machine.memory
+        if machine.data:
+            machine.take()
+            machine.memory = False
+        return b"again" if machine.memory else want
+
+    rig, peer = begun(Acts(act), limits=Limits(idle_seconds=5, request_seconds=5))
+    rig.row.proven = True
+    for _ in range(3):
+        rig.run(1.5)
+        peer.say(b"nonsense")
+    assert len(peer.heard()) >= 3
+    rig.run(1.0)
+    assert len(rig.ended) == 1
 
 
 def test_waiting_has_its_own_time_or_the_machines() -> None:

@@ -597,8 +597,9 @@ def test_close_without_rows_is_at_once() -> None:
     assert_nothing_left(rig.reactor)
 
 
-def test_close_is_one_endpoints() -> None:
-    rig = PlaceRig(Service(Acts(echo)))
+@on("route", [None, first_letter])
+def test_close_is_one_endpoints(route: Any) -> None:
+    rig = PlaceRig(Service(Acts(echo), route=route))
     other = rig.reactor.bind("udp:server:8", Service(Acts(echo)))
     rig.ask(rig.dial(), b"x")
     peer = rig.simulation.dial_datagrams("udp:server:8")
@@ -755,7 +756,10 @@ def test_alone_it_closes_with_its_last_row() -> None:
     rig.ask(second, b"x")
     rig.ask(first, b"y")
     assert rig.endpoint.open
+    rig.ask(first, b"x")
     rig.ask(second, b"y")
+    assert rig.endpoint.open, "another has begun meanwhile"
+    rig.ask(first, b"y")
     assert not rig.endpoint.open
     assert_nothing_left(rig.reactor)
 
