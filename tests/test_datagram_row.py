@@ -280,6 +280,20 @@ def test_an_error_of_the_peers() -> None:
     assert not rig.notices
 
 
+def test_a_machine_that_closes_its_row_and_then_fails_has_no_last_word() -> None:
+    class Says(Acting):
+        def refuse(self, reason: Any) -> bytes:
+            return b"sorry"
+
+    def act(machine: Acting) -> Want:
+        machine.row.close()
+        raise PeerError("no")
+
+    rig, peer = begun(lambda row: Says(row, act))
+    assert peer.heard() == []
+    assert rig.ended == {str(Cause.CLOSED_BY_PROGRAM): 1}
+
+
 # Wants.
 
 
@@ -397,6 +411,17 @@ def test_one_that_becomes_another_for_ever_is_a_guest_like_others() -> None:
     assert machine.steps == steps + 2
 
 
+def test_another_has_its_own_limits_at_once() -> None:
+    after = Acts(lambda machine: b"")
+    first = Acts(lambda machine: Become(after(machine.row), b"", Limits(quantum_bytes=150, step_bytes=100)))
+    rig = PlaceRig(Service(first), limits=Limits(quantum_bytes=150, step_bytes=1, turn_bytes=1))
+    peer = rig.dial()
+    peer.say(b"x")
+    rig.arrive()
+    rig.reactor.step(0)
+    assert after.only.steps == 3, "one in the visit that is left of the first's, two in the next"
+
+
 def test_another_whose_feed_closes_the_row() -> None:
     class Closes(Acting):
         def feed(self, data: bytes) -> None:
@@ -467,6 +492,20 @@ def test_rows_take_turns() -> None:
     rig.arrive()
     rig.run()
     assert sorted(order[-9:]) == [1, 1, 1, 2, 2, 2, 3, 3, 3], "the last three of each, side by side"
+
+
+def test_a_row_that_wakes_itself_is_in_the_queue_once() -> None:
+    def act(machine: Acting) -> Want:
+        machine.row.wake()
+        return b"x"
+
+    rig = PlaceRig(Service(Acts(act)), limits=SMALL)
+    peer = rig.dial()
+    peer.say(b"a lot of bytes")
+    rig.arrive()
+    for _ in range(3):
+        rig.reactor.step(0)
+        assert rig.reactor.totals().queued == 1
 
 
 def test_a_row_that_ends_while_it_is_queued_is_not_run() -> None:
@@ -655,6 +694,17 @@ def test_seconds_that_pass_on_the_run_queue_step_nobody_twice() -> None:
     rig.reactor.table.timers.set(rig.simulation.now(), rig.row.key)
     rig.reactor.step(0)
     assert acts.only.steps == before + 1
+    assert rig.row.until == NEVER
+
+
+def test_an_alarm_of_a_row_that_has_just_ended() -> None:
+    acts = script(Read(1))
+    rig, _ = begun(acts)
+    rig.simulation.travel(2.0)
+    rig.row.close()
+    rig.reactor.step(0)
+    assert acts.only.steps == 1
+    assert not rig.rows
 
 
 def test_the_engines_last_word_when_patience_ends() -> None:

@@ -185,6 +185,22 @@ def test_rows_rest_until_their_datagram_has_gone(seed: int, schedule: str) -> No
     assert [report.to_send for report in rig.reactor.rows()] == [0] * 3
 
 
+def test_a_row_that_was_woken_before_its_datagram_waits_is_not_stepped() -> None:
+    acts = talks(3)
+    rig = PlaceRig(Service(acts))
+    peer = rig.dial()
+    said(rig, peer, b"x")
+    acts.only.steps = 0
+    valve = Valve(rig)
+    rig.row.wake()
+    said(rig, peer, b"hello, hello")
+    assert rig.states == ["WRITING"]
+    assert acts.only.steps == 1
+    valve.open()
+    rig.run()
+    assert acts.only.steps == 4
+
+
 @on("duplex", [False, True])
 def test_what_comes_for_a_row_that_waits(duplex: bool) -> None:
     class Duplex(Acting):
@@ -258,6 +274,7 @@ def test_a_row_whose_datagram_does_not_go_in_time() -> None:
     assert rig.states == ["WRITING"]
     rig.run(0.2)
     assert rig.ended == {str(Cause.ANSWER_TOO_SLOW): 1}
+    assert not rig.notices
 
 
 def test_the_last_word_waits_without_its_row() -> None:
