@@ -101,7 +101,8 @@ class Reactor:
 
         For datagrams that is at once: the row has an endpoint of its own, which hears that peer alone. The host is
         numeric: looking up a name would block every row. Raises ValueError for another, OSError where the attempt
-        cannot even begin. One that fails later ends the row with `Cause.NOT_CONNECTED`.
+        cannot even begin. One that fails later ends the row with `Cause.NOT_CONNECTED`; that nobody is there at all a
+        row of datagrams may learn when it has sent something, and ends with `Cause.PEER_LOST`.
         """
         if isinstance(address, str):
             address = parse_address(address)

@@ -700,6 +700,25 @@ def test_an_endpoint_that_is_closed_within_its_own_loop(where: str, schedule: st
     assert rig.ask(peers[0], b"again")[-1:] == [b"again"]
 
 
+@on("seed", range(6))
+def test_what_was_told_of_a_closed_endpoint_is_not_told_of_who_has_its_descriptor(seed: int) -> None:
+    """A connection that has just begun must not be taken for one that stands."""
+    rig: PlaceRig
+
+    def admit(data: bytes, peer: Any) -> None:
+        other.close()
+        rig.reactor.connect("server:9", Acts(lambda machine: b"x" if machine.steps == 1 else READ))
+
+    rig = PlaceRig(Service(admit=admit), seed=seed)
+    other = rig.reactor.bind("udp:server:8", Service(admit=answers))
+    rig.dial().say(b"x")
+    rig.simulation.dial_datagrams("udp:server:8").say(b"x")
+    rig.arrive()
+    rig.run()
+    assert rig.ended == {str(Cause.NOT_CONNECTED): 1}
+    assert rig.reactor.totals().connected == 0
+
+
 def test_a_machine_may_close_another_whose_datagram_comes_in_the_same_turn() -> None:
     rig: PlaceRig
 
