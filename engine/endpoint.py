@@ -72,7 +72,11 @@ class Endpoint:
         self._retired = False
         self._told_full = False
         self._last: tuple[DatagramRow, Sender, int] | None = None  # what a row was fed last: from where, how much
-        table.poller.register(self.descriptor, READABLE)
+        try:
+            table.poller.register(self.descriptor, READABLE)
+        except BaseException:  # out of epoll watches
+            channel.close()
+            raise
         table.doors[self.descriptor] = self
         table.alone += alone
 

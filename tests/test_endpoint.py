@@ -5,7 +5,7 @@ is dropped is counted by why.
 """
 
 from collections.abc import Callable
-from errno import EADDRINUSE, EBADF, EIO, EMFILE
+from errno import EADDRINUSE, EBADF, EIO, EMFILE, ENOSPC
 from typing import Any
 
 import pytest
@@ -762,6 +762,24 @@ def test_binding_twice() -> None:
     with pytest.raises(ValueError, match="permissions"):
         rig.reactor.bind("udp:server:9", Service(Acts(echo)), mode=0o600)
     assert rig.simulation.descriptors_used() == 1
+
+
+@on("way", ["bind", "alone", "connect"])
+def test_a_poller_that_takes_no_more(way: str) -> None:
+    rig = PlaceRig(Service(Acts(echo)))
+
+    def full(descriptor: int, mask: int) -> None:
+        raise OSError(ENOSPC, "no watches left")
+
+    rig.simulation.poller.register = full  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="watches"):
+        if way == "connect":
+            rig.reactor.connect("udp:server:7", Acts(echo))
+        else:
+            rig.reactor.bind("udp:server:8", Service(Acts(echo)), alone=way == "alone")
+    assert rig.simulation.descriptors_used() == 1
+    assert rig.reactor.table.alone == 0
+    assert rig.reactor.endpoints == [rig.endpoint]
 
 
 # One that is alone.
