@@ -201,6 +201,30 @@ def test_a_row_that_was_woken_before_its_datagram_waits_is_not_stepped() -> None
     assert acts.only.steps == 4
 
 
+def test_a_row_whose_datagram_goes_while_it_is_still_queued_is_queued_once() -> None:
+    acts = Acts(lambda machine: machine.take() or IDLE)
+    rig = PlaceRig(Service(acts), limits=Limits(turn_bytes=1))
+    peers = [rig.dial(), rig.dial()]
+    for peer in peers:
+        said(rig, peer, b"x")
+        peer.heard()
+    valve = Valve(rig)
+    for row in rig.rows:
+        row.wake()
+    peers[1].say(b"y")
+    rig.arrive()
+    rig.reactor.step(0)
+    second = rig.rows[1]
+    assert rig.states == ["IDLE", "WRITING"]
+    assert second.queued
+    steps = acts.made[1].steps
+    valve.open()
+    for _ in range(3):
+        rig.reactor.step(0)
+    assert acts.made[1].steps == steps + 1
+    assert not rig.reactor.table.queue
+
+
 @on("duplex", [False, True])
 def test_what_comes_for_a_row_that_waits(duplex: bool) -> None:
     class Duplex(Acting):
