@@ -141,6 +141,14 @@ def test_a_queue_is_bounded_and_what_finds_it_full_is_counted() -> None:
     assert rig.dropped == {NO_ROOM: 4}
 
 
+def test_answers_without_bytes_fill_a_queue_too() -> None:
+    rig = PlaceRig(Service(admit=answers), limits=Limits(datagram_queue_bytes=1000))
+    Valve(rig)
+    said(rig, rig.dial(), *[b""] * 20)
+    assert len(rig.endpoint.outbox.waiting) < 10
+    assert rig.dropped == {NO_ROOM: 20 - len(rig.endpoint.outbox.waiting)}
+
+
 def test_what_waits_without_a_row_is_a_part_of_what_may_be_kept() -> None:
     rig = PlaceRig(Service(admit=answers), limits=Limits(held_bytes_max=4 * (100 + ENTRY_BYTES) + 4))
     Valve(rig)
