@@ -64,6 +64,7 @@ def feed(row: DatagramRow, data: bytes) -> bool:
         if not getattr(row.machine, "duplex", False):
             return False
         row.machine.feed(data)  # it is stepped when it has done or sent what it has in hand
+        row.asked = True
     except Exception as error:
         end_failed(row, error, refuse)
     return True
@@ -76,11 +77,12 @@ def give(row: DatagramRow, data: bytes) -> None:
     except Exception as error:
         end_failed(row, error, refuse)
     else:
-        step(row, answers=True)
+        row.asked = True
+        step(row)
 
 
-def step(row: DatagramRow, answers: bool = False) -> None:
-    """Step a row until it rests or its quantum is spent. `answers`: what it sends are answers to what has come."""
+def step(row: DatagramRow) -> None:
+    """Step a row until it rests or its quantum is spent."""
     limits, machine, now = row.limits, row.machine, row.table.now
     room = limits.quantum_bytes
     try:
@@ -90,7 +92,7 @@ def step(row: DatagramRow, answers: bool = False) -> None:
                 return
             if isinstance(want, (bytes, bytearray, memoryview, tuple)):
                 data = b"".join(want) if isinstance(want, tuple) else bytes(want)
-                if answers:
+                if row.asked:
                     row.active_at = now
                 if not row.endpoint.send(row, data):
                     _settle(row, BLOCKED, NEVER)
@@ -164,6 +166,8 @@ def _become(row: DatagramRow, want: Become) -> Machine:
 def _rest(row: DatagramRow, want: Want) -> None:
     """Carry out a want after which the machine is not stepped at once."""
     now = row.table.now
+    if want is not PARK and not isinstance(want, Wait):
+        row.asked = False  # an answer may have to wait for somebody else; what is sent after this is none
     if want is IDLE or isinstance(want, Idle):
         if row.table.draining:
             row.table.doom(row, Reason(Cause.DRAINED))

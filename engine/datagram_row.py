@@ -25,7 +25,7 @@ class DatagramRow(Row):
     it: until then no more than `amplification_max` times what came from it is sent there), `add_route` and `follow`.
     """
 
-    __slots__ = ("credentials", "endpoint", "proven", "received_then", "routes", "sender", "sent_then")
+    __slots__ = ("asked", "credentials", "endpoint", "proven", "received_then", "routes", "sender", "sent_then")
 
     credentials: Credentials | None
 
@@ -37,6 +37,7 @@ class DatagramRow(Row):
         self.proven = False
         self.received_then = self.sent_then = 0  # the counts before this address was the peer's: it has no credit yet
         self.credentials = None
+        self.asked = False  # it was fed, and has not rested to read since: what it sends now is an answer
 
     @property
     def table(self) -> "Table":

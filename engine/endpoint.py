@@ -75,7 +75,11 @@ class Endpoint:
         self._retired = False
         self._told_full = False
         self._last: tuple[DatagramRow, Sender, int] | None = None  # what a row was fed last: from where, how much
-        table.poller.register(self.descriptor, READABLE)
+        try:
+            table.poller.register(self.descriptor, READABLE)
+        except BaseException:  # out of epoll watches
+            channel.close()
+            raise
         table.doors[self.descriptor] = self
         table.alone += alone
 
@@ -224,7 +228,6 @@ class Endpoint:
         row = self._add(sender, route)
         self.table.totals.accepted += 1
         row.credentials = self.channel.credentials(sender)
-        self._last = row, sender, len(data)
         if self.table.too_many_from(row):
             self.table.doom(row, Reason(Cause.TOO_MANY_FROM_PEER))
         elif self._make_machine(row, factory):
@@ -288,8 +291,6 @@ class Endpoint:
         """A row has left."""
         for route in row.routes:
             del self._routes[route]
-        if self._last is not None and self._last[0] is row:
-            self._last = None
         self.rows -= 1
         if self.rows < self.limits.datagram_rows_max // 2:
             self._told_full = False

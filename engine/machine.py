@@ -105,7 +105,8 @@ class File:
         return self.count
 
 
-# Output of no bytes is a want as well: "step again". It is not an answer, and moves no deadline.
+# Output of no bytes is a want as well: "step again". It is not an answer, and moves no deadline. (From a row of
+# datagrams it is a datagram like any other.)
 
 
 class Become:

@@ -101,7 +101,8 @@ class Reactor:
 
         For datagrams that is at once: the row has an endpoint of its own, which hears that peer alone. The host is
         numeric: looking up a name would block every row. Raises ValueError for another, OSError where the attempt
-        cannot even begin. One that fails later ends the row with `Cause.NOT_CONNECTED`.
+        cannot even begin. One that fails later ends the row with `Cause.NOT_CONNECTED`; that nobody is there at all a
+        row of datagrams may learn when it has sent something, and ends with `Cause.PEER_LOST`.
         """
         if isinstance(address, str):
             address = parse_address(address)
@@ -292,10 +293,9 @@ class Reactor:
         table = self.table
         for _ in range(min(len(keys), table.limits.expiries_a_turn)):
             row = table.rows.get(keys.pop())
-            if row is None:
-                continue
-            woken = row.queued and isinstance(row, DatagramRow)  # still to be stepped, and then it ends
-            if not idle or (row.state == IDLE and not woken):
+            if idle and isinstance(row, DatagramRow) and row.queued:
+                continue  # it was woken: it is stepped, and then it ends
+            if row is not None and (row.state == IDLE or not idle):
                 table.doom(row, Reason(Cause.DRAINED), reset=not idle)
         if keys:
             self.after(0, lambda: self._end_rows(keys, idle))

@@ -160,7 +160,8 @@ def _ready_otherwise(row: StreamRow, mask: int) -> None:
         if mask & (WRITABLE | FAILED):
             visit(row)
     elif state == OPENING_STATE and row.connecting:
-        _connected(row)
+        if mask & (WRITABLE | FAILED):  # else it was told of who has had this descriptor before, in this very turn
+            _connected(row)
     elif state == WORKING or state == OPENING_STATE:
         row.table.withdraw(row)
     elif state == WAITING:

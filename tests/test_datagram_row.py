@@ -175,6 +175,27 @@ def test_what_comes_while_nobody_reads_is_lost_and_counted(want: Want, state: st
     assert rig.states == ["WORKING"]
 
 
+@on("duplex", [False, True])
+def test_what_comes_for_a_row_that_has_ended_is_not_fed(duplex: bool) -> None:
+    class Duplex(Acting):
+        pass
+
+    if duplex:
+        Duplex.duplex = True  # type: ignore[attr-defined]
+    made: list[Acting] = []
+
+    def factory(row: Row) -> Acting:
+        made.append(Duplex(row, lambda machine: CLOSE))
+        return made[-1]
+
+    rig = PlaceRig(Service(factory))
+    together(rig, rig.dial(), b"one", b"two")
+    (machine,) = made
+    assert machine.data == b"one"
+    assert rig.dropped == {NOT_READ: 1}
+    assert rig.reactor.totals().received == 6
+
+
 def busy(machine: Acting) -> Want:
     """Has a lot to say to whoever says anything, a quantum of it a turn."""
     if machine.data:
@@ -257,6 +278,20 @@ def test_an_error_of_the_peers() -> None:
     assert rig.ask(rig.dial(), b"hello") == [b"what? 400"]
     assert rig.ended == {str(Cause.PEER_ERROR): 1}
     assert not rig.notices
+
+
+def test_a_machine_that_closes_its_row_and_then_fails_has_no_last_word() -> None:
+    class Says(Acting):
+        def refuse(self, reason: Any) -> bytes:
+            return b"sorry"
+
+    def act(machine: Acting) -> Want:
+        machine.row.close()
+        raise PeerError("no")
+
+    rig, peer = begun(lambda row: Says(row, act))
+    assert peer.heard() == []
+    assert rig.ended == {str(Cause.CLOSED_BY_PROGRAM): 1}
 
 
 # Wants.
@@ -376,6 +411,17 @@ def test_one_that_becomes_another_for_ever_is_a_guest_like_others() -> None:
     assert machine.steps == steps + 2
 
 
+def test_another_has_its_own_limits_at_once() -> None:
+    after = Acts(lambda machine: b"")
+    first = Acts(lambda machine: Become(after(machine.row), b"", Limits(quantum_bytes=150, step_bytes=100)))
+    rig = PlaceRig(Service(first), limits=Limits(quantum_bytes=150, step_bytes=1, turn_bytes=1))
+    peer = rig.dial()
+    peer.say(b"x")
+    rig.arrive()
+    rig.reactor.step(0)
+    assert after.only.steps == 3, "one in the visit that is left of the first's, two in the next"
+
+
 def test_another_whose_feed_closes_the_row() -> None:
     class Closes(Acting):
         def feed(self, data: bytes) -> None:
@@ -448,6 +494,20 @@ def test_rows_take_turns() -> None:
     assert sorted(order[-9:]) == [1, 1, 1, 2, 2, 2, 3, 3, 3], "the last three of each, side by side"
 
 
+def test_a_row_that_wakes_itself_is_in_the_queue_once() -> None:
+    def act(machine: Acting) -> Want:
+        machine.row.wake()
+        return b"x"
+
+    rig = PlaceRig(Service(Acts(act)), limits=SMALL)
+    peer = rig.dial()
+    peer.say(b"a lot of bytes")
+    rig.arrive()
+    for _ in range(3):
+        rig.reactor.step(0)
+        assert rig.reactor.totals().queued == 1
+
+
 def test_a_row_that_ends_while_it_is_queued_is_not_run() -> None:
     acts = Acts(lambda machine: b"x")
     rig = PlaceRig(Service(acts), limits=SMALL)
@@ -493,6 +553,7 @@ def test_what_is_answered_counts(name: str) -> None:
     for _ in range(6):
         rig.run(2.0)
         assert rig.ask(peer, b"x")
+        assert rig.row.key == 1, "it is still the first"
     rig.run(4.9)
     assert len(rig.rows) == 1
     rig.run(0.2)
@@ -531,12 +592,59 @@ def test_next_counts_as_an_answer() -> None:
     assert len(rig.rows) == 1
 
 
-def test_an_answer_that_takes_many_turns_counts_from_its_beginning() -> None:
-    """Only what a visit answers counts: a machine that goes on by itself says NEXT."""
-    rig = PlaceRig(Service(Acts(busy)), limits=Limits(quantum_bytes=1, step_bytes=1, idle_seconds=5))
+def test_an_answer_that_waits_for_somebody_else_is_one() -> None:
+    """A forwarder's: each question waits for another server, and nobody says NEXT."""
+
+    def act(machine: Acting) -> Want:
+        if machine.data:
+            machine.memory = machine.take()
+            return Wait(1)
+        said, machine.memory = machine.memory, None
+        return said or IDLE
+
+    rig, peer = begun(Acts(act), limits=Limits(idle_seconds=5))
+    for _ in range(5):
+        rig.run(3)
+        assert peer.heard()
+        assert rig.row.key == 1, "it is still the first"
+        peer.say(b"x")
+    rig.run(5.9)
+    assert len(rig.rows) == 1
+    rig.run(0.2)
+    assert cause(rig) == Cause.IDLE_TOO_LONG
+
+
+def test_an_answer_that_takes_many_turns_is_one() -> None:
+    rig = PlaceRig(Service(Acts(busy)), limits=SMALL)
     peer = rig.dial()
-    rig.ask(peer, b"x")
-    assert rig.row.active_at == rig.row.born
+    peer.say(b"x")
+    rig.arrive()
+    rig.reactor.step(0)
+    first = rig.row.active_at
+    rig.run()
+    assert len(peer.heard()) == 3
+    assert rig.row.active_at > first
+
+
+@on("want", [Idle(1), Read(1)], ids=str)
+def test_what_is_sent_again_is_none_although_something_has_come_meanwhile(want: Want) -> None:
+    """Whoever sends nonsense now and then must not keep a row that answers only its own timer."""
+
+    def act(machine: Acting) -> Want:
+        machine.memory = not machine.memory
+        if machine.data:
+            machine.take()
+            machine.memory = False
+        return b"again" if machine.memory else want
+
+    rig, peer = begun(Acts(act), limits=Limits(idle_seconds=5, request_seconds=5))
+    rig.row.proven = True
+    for _ in range(3):
+        rig.run(1.5)
+        peer.say(b"nonsense")
+    assert len(peer.heard()) >= 3
+    rig.run(1.0)
+    assert len(rig.ended) == 1
 
 
 def test_waiting_has_its_own_time_or_the_machines() -> None:
@@ -586,6 +694,17 @@ def test_seconds_that_pass_on_the_run_queue_step_nobody_twice() -> None:
     rig.reactor.table.timers.set(rig.simulation.now(), rig.row.key)
     rig.reactor.step(0)
     assert acts.only.steps == before + 1
+    assert rig.row.until == NEVER
+
+
+def test_an_alarm_of_a_row_that_has_just_ended() -> None:
+    acts = script(Read(1))
+    rig, _ = begun(acts)
+    rig.simulation.travel(2.0)
+    rig.row.close()
+    rig.reactor.step(0)
+    assert acts.only.steps == 1
+    assert not rig.rows
 
 
 def test_the_engines_last_word_when_patience_ends() -> None:

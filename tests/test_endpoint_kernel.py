@@ -312,6 +312,7 @@ def test_addresses_as_few_bytes() -> None:
         assert packed(all_four, (where, b"\x7f\0\0\x03"), 10) == (where, b"\x7f\0\0\x03")
         assert packed(all_four, (where, b""), 6) == (where, b"")
     assert len({four.pack(where) for where in IP4}) == len(IP4)
+    assert all_four._local_of(b"\1\0\0\0" + b"\x7f\0\0\3" + b"\xff" * 4) == b"\x7f\0\0\3", "nobody is everybody"
     for channel in (four, all_four):
         channel.close()
     kernel.poller.close()
@@ -422,6 +423,9 @@ def test_a_client_asks_and_ends(world: World, address: str, tmp_path: Path) -> N
     row: Any = world.reactor.connect(to, acts)
     assert isinstance(row.endpoint.channel, ConnectedSocket)
     assert row.proven
+    assert row.endpoint.address.kind == server.address.kind
+    if server.address.kind == "unixgram":
+        assert row.local == os.fsencode(row.endpoint.address.host)
     world.until(lambda: world.reactor.totals().ended)
     assert acts.only.data == b"QUESTION"
     assert world.reactor.totals().ended == {str(Cause.DONE): 1}

@@ -141,6 +141,14 @@ def test_a_queue_is_bounded_and_what_finds_it_full_is_counted() -> None:
     assert rig.dropped == {NO_ROOM: 4}
 
 
+def test_answers_without_bytes_fill_a_queue_too() -> None:
+    rig = PlaceRig(Service(admit=answers), limits=Limits(datagram_queue_bytes=1000))
+    Valve(rig)
+    said(rig, rig.dial(), *[b""] * 20)
+    assert len(rig.endpoint.outbox.waiting) < 10
+    assert rig.dropped == {NO_ROOM: 20 - len(rig.endpoint.outbox.waiting)}
+
+
 def test_what_waits_without_a_row_is_a_part_of_what_may_be_kept() -> None:
     rig = PlaceRig(Service(admit=answers), limits=Limits(held_bytes_max=4 * (100 + ENTRY_BYTES) + 4))
     Valve(rig)
@@ -183,6 +191,46 @@ def test_rows_rest_until_their_datagram_has_gone(seed: int, schedule: str) -> No
     assert rig.reactor.table.held == 0
     assert [row.sent for row in rig.rows] == [3] * 3
     assert [report.to_send for report in rig.reactor.rows()] == [0] * 3
+
+
+def test_a_row_that_was_woken_before_its_datagram_waits_is_not_stepped() -> None:
+    acts = talks(3)
+    rig = PlaceRig(Service(acts))
+    peer = rig.dial()
+    said(rig, peer, b"x")
+    acts.only.steps = 0
+    valve = Valve(rig)
+    rig.row.wake()
+    said(rig, peer, b"hello, hello")
+    assert rig.states == ["WRITING"]
+    assert acts.only.steps == 1
+    valve.open()
+    rig.run()
+    assert acts.only.steps == 4
+
+
+def test_a_row_whose_datagram_goes_while_it_is_still_queued_is_queued_once() -> None:
+    acts = Acts(lambda machine: machine.take() or IDLE)
+    rig = PlaceRig(Service(acts), limits=Limits(turn_bytes=1))
+    peers = [rig.dial(), rig.dial()]
+    for peer in peers:
+        said(rig, peer, b"x")
+        peer.heard()
+    valve = Valve(rig)
+    for row in rig.rows:
+        row.wake()
+    peers[1].say(b"y")
+    rig.arrive()
+    rig.reactor.step(0)
+    second = rig.rows[1]
+    assert rig.states == ["IDLE", "WRITING"]
+    assert second.queued
+    steps = acts.made[1].steps
+    valve.open()
+    for _ in range(3):
+        rig.reactor.step(0)
+    assert acts.made[1].steps == steps + 1
+    assert not rig.reactor.table.queue
 
 
 @on("duplex", [False, True])
@@ -258,6 +306,7 @@ def test_a_row_whose_datagram_does_not_go_in_time() -> None:
     assert rig.states == ["WRITING"]
     rig.run(0.2)
     assert rig.ended == {str(Cause.ANSWER_TOO_SLOW): 1}
+    assert not rig.notices
 
 
 def test_the_last_word_waits_without_its_row() -> None:
