@@ -35,7 +35,7 @@ class Service(Protocol):
     """Who decides about datagrams that belong to no row.
 
     Optional beside `admit`: `route(data, peer)` returns by what a datagram finds its row, None for by nothing. Without
-    it that is where it comes from, and which address of ours it came to.
+    it that is where it comes from, and which address of ours it came to. `opened(endpoint)` is called once it is bound.
     """
 
     def admit(self, data: bytes, peer: Where, /) -> bytes | RowFactory | None:
@@ -75,6 +75,9 @@ class Endpoint:
         table.poller.register(self.descriptor, READABLE)
         table.doors[self.descriptor] = self
         table.alone += alone
+        opened = getattr(service, "opened", None)
+        if opened is not None:
+            opened(self)
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.name}>"
@@ -113,6 +116,7 @@ class Endpoint:
                     if size == too_long or self._take(data, sender):
                         others += 1
                         continue
+                self._sender = sender
                 try:
                     answer = admit(data, sender if plain else channel.peer(sender))
                 except Exception as error:
@@ -179,20 +183,31 @@ class Endpoint:
         route: Hashable = self._route(data, self.channel.peer(sender))
         return route
 
+    @property
+    def asked(self) -> Where:
+        """Our own address that the datagram came to which is being admitted; for services, within `admit`."""
+        return self.channel.local(self._sender)
+
     # Rows.
 
-    def begin(self, peer: Where, factory: RowFactory) -> DatagramRow:
+    def begin(self, peer: Where, factory: RowFactory, data: bytes | None = None) -> DatagramRow:
         """Begin a row for a peer that has not said anything here, and step its machine. Raises OSError where it cannot.
 
-        What comes from there finds it by the peer's address, or by what its machine calls `add_route` with.
+        What comes from there finds it by the peer's address, or by what its machine calls `add_route` with. `data` is
+        what the peer has said elsewhere: the machine is fed it first, and the row counts as one that has come in.
         """
         sender = self.channel.sender(peer)
         route = self.channel.pack(sender) if self._route is None else None
         if self.rows >= self.limits.datagram_rows_max or route in self._routes:
             raise OSError(EADDRINUSE if route in self._routes else EMFILE, f"{self.name} takes no row for {peer}")
         row = self._add(sender, route)
-        if self._make_machine(row, factory):
-            step(row)
+        if data is not None and self.table.too_many_from(row):
+            self.table.doom(row, Reason(Cause.TOO_MANY_FROM_PEER))
+        elif self._make_machine(row, factory):
+            if data is None:
+                step(row)
+            else:
+                feed(row, data)
         return row
 
     def _begin(self, factory: RowFactory, data: bytes, sender: Sender) -> None:

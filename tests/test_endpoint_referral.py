@@ -1,0 +1,122 @@
+"""A service that hands a peer over to an endpoint of its own: which address was asked, and a row that begins with it."""
+
+import socket
+from collections.abc import Callable
+
+import pytest
+from partway.engine import IDLE, Address, Cause, DatagramRow, Endpoint, Limits, Reactor, Want
+from partway.engine.endpoint import TOO_MUCH
+from partway.engine.kernel import Kernel
+from partway.engine.simulation import Simulation
+
+
+class Repeat:
+    """Says again what it has heard, as often as it is told to."""
+
+    def __init__(self, row: DatagramRow, times: int = 1) -> None:
+        self.times = times
+        self.left: list[bytes] = []
+
+    def feed(self, data: bytes) -> None:
+        self.left += [data] * self.times
+
+    def step(self) -> Want:
+        return self.left.pop() if self.left else IDLE
+
+
+class Silent:
+    """Admits nobody."""
+
+    def admit(self, data: bytes, peer: object) -> None:
+        return None
+
+
+class Refer:
+    """Has each peer answered from another port of the address that it asked."""
+
+    def __init__(self, reactor: Reactor, factory: Callable[[DatagramRow], Repeat] = Repeat) -> None:
+        self.reactor = reactor
+        self.factory = factory
+        self.endpoint: Endpoint | None = None
+        self.asked: list[tuple[str, int]] = []
+        self.rows: list[DatagramRow] = []
+
+    def opened(self, endpoint: Endpoint) -> None:
+        assert self.endpoint is None
+        self.endpoint = endpoint
+
+    def admit(self, data: bytes, peer: tuple[str, int]) -> None:
+        assert self.endpoint is not None
+        host, port = self.endpoint.asked[:2]
+        self.asked.append((host, port))
+        near = self.reactor.bind(Address("udp", host, 0), Silent(), self.endpoint.limits, alone=True)
+        self.rows.append(near.begin(peer, self.factory, data))
+
+
+@pytest.mark.parametrize("bound", ["udp:server:7", "udp:0.0.0.0:7"])
+def test_a_service_learns_which_address_was_asked(bound: str) -> None:
+    simulation = Simulation(1)
+    reactor = Reactor(simulation)
+    service = Refer(reactor)
+    endpoint = reactor.bind(bound, service)
+    assert service.endpoint is endpoint
+    peer = simulation.dial_datagrams("udp:server:7")
+    peer.say(b"hello")
+    simulation.run(reactor, 0.1)
+    assert service.asked == [("server", 7)]
+    ((heard, where),) = peer.letters()
+    assert heard == b"hello"
+    assert where[0] == "server" and where[1] != 7
+    peer.say(b"again", where)
+    simulation.run(reactor, 0.1)
+    assert peer.letters() == [(b"again", where)]
+    reactor.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+def test_a_real_socket_for_all_addresses_tells_it_too(host: str) -> None:
+    reactor = Reactor(Kernel())
+    service = Refer(reactor)
+    port = reactor.bind("udp:0.0.0.0:0", service).address.port
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind(("127.0.0.1", 0))
+        peer.settimeout(5)
+        peer.sendto(b"hello", (host, port))
+        for _ in range(100):
+            reactor.step(0.01)
+            if service.rows:
+                break
+        heard, where = peer.recvfrom(100)
+    assert service.asked == [(host, port)]
+    assert heard == b"hello"
+    assert where[0] == host and where[1] != port
+    reactor.close()
+
+
+def test_what_the_peer_has_said_elsewhere_counts() -> None:
+    simulation = Simulation(1)
+    reactor = Reactor(simulation)
+    service = Refer(reactor, lambda row: Repeat(row, times=5))
+    reactor.bind("udp:server:7", service)
+    peer = simulation.dial_datagrams("udp:server:7")
+    peer.say(b"hello")
+    simulation.run(reactor, 0.1)
+    assert peer.heard() == [b"hello"] * 3, "three times what it has said"
+    assert (service.rows[0].received, reactor.totals().dropped[TOO_MUCH]) == (5, 2)
+    reactor.close()
+    assert reactor.totals().received == 5, "and once"
+
+
+def test_such_a_row_has_come_in() -> None:
+    simulation = Simulation(1)
+    reactor = Reactor(simulation, limits=Limits(rows_per_peer_max=2))
+    service = Refer(reactor)
+    reactor.bind("udp:server:7", service)
+    peers = [simulation.dial_datagrams("udp:server:7") for _ in range(3)]
+    for peer in peers:
+        peer.say(b"hello")
+    simulation.run(reactor, 0.1)
+    assert sorted(len(peer.heard()) for peer in peers) == [0, 1, 1], "they come from one host"
+    assert reactor.totals().ended == {Cause.TOO_MANY_FROM_PEER: 1}
+    assert len(reactor.endpoints) == 3, "and the endpoint of the third is closed"
+    reactor.close()
