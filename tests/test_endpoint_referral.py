@@ -1,4 +1,4 @@
-"""A service that hands a peer over to an endpoint of its own: which address was asked, and a row that begins with it."""
+"""A service hands a peer over to an endpoint of its own: which address was asked, and a row that begins with it."""
 
 import socket
 from collections.abc import Callable
