@@ -7,13 +7,13 @@ names; the descriptors are opened anew when they are asked for.
 
 import os
 from contextlib import suppress
-from errno import EEXIST, ENODEV
+from errno import ENODEV
 from stat import S_ISREG
 
 from ...engine import PeerError
 from ..beneath import Beneath
 from .names import UNFINISHED, refusal
-from .packets import FORBIDDEN, NOT_FOUND
+from .packets import EXISTS, FORBIDDEN, NOT_FOUND
 
 _FLAGS = os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
@@ -53,19 +53,19 @@ class Upload:
         try:
             folder = self._beneath.open(self._in)
             try:
-                there = os.stat(self._last, dir_fd=folder, follow_symlinks=False)
+                mode = os.stat(self._last, dir_fd=folder, follow_symlinks=False).st_mode
+            except FileNotFoundError:
+                mode = 0
             finally:
                 os.close(folder)
-        except FileNotFoundError:
-            if not policy.create:
-                raise PeerError("file not found", NOT_FOUND) from None
         except OSError as error:
             raise refusal(error) from None
-        else:
-            if not S_ISREG(there.st_mode):
-                raise PeerError("access violation", FORBIDDEN)
-            if not policy.overwrite:
-                raise refusal(FileExistsError(EEXIST, ""))
+        if not mode and not policy.create:
+            raise PeerError("file not found", NOT_FOUND)
+        if mode and not S_ISREG(mode):
+            raise PeerError("access violation", FORBIDDEN)
+        if mode and not policy.overwrite:
+            raise PeerError("file exists", EXISTS)
 
     def write(self, data: bytes, offset: int) -> None:
         """Write bytes at an offset. Raises PeerError where the system refuses."""
