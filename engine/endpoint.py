@@ -272,10 +272,14 @@ class Endpoint:
         """Return who has sent the datagram that came last, as the channel packs it."""
         return self.channel.pack(self._sender)
 
-    def forget(self, row: DatagramRow) -> None:
-        """A row has left."""
+    def unroute(self, row: DatagramRow) -> None:
+        """Have no datagram find a row any more."""
         for route in row.routes:
             del self._routes[route]
+        row.routes = ()
+
+    def forget(self, row: DatagramRow) -> None:
+        """A row has left."""
         self.rows -= 1
         if self.rows < self.limits.datagram_rows_max // 2:
             self._told_full = False

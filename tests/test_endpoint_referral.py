@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from partway.engine import IDLE, Address, Cause, DatagramRow, Endpoint, Limits, Reactor, Want
+from partway.engine import CLOSE, IDLE, Address, Cause, DatagramRow, Endpoint, Limits, Reactor, Want
 from partway.engine.endpoint import TOO_MUCH
 from partway.engine.kernel import Kernel
 from partway.engine.simulation import Simulation
@@ -22,6 +22,27 @@ class Repeat:
 
     def step(self) -> Want:
         return self.left.pop() if self.left else IDLE
+
+
+class Once:
+    """Answers one datagram, and has ended."""
+
+    def __init__(self, row: DatagramRow) -> None:
+        self.data = b""
+
+    def feed(self, data: bytes) -> None:
+        self.data = data
+
+    def step(self) -> Want:
+        data, self.data = self.data, b""
+        return data or CLOSE
+
+
+class Onces:
+    """Admits each as `Once`."""
+
+    def admit(self, data: bytes, peer: object) -> type[Once]:
+        return Once
 
 
 class Silent:
@@ -119,4 +140,20 @@ def test_such_a_row_has_come_in() -> None:
     assert sorted(len(peer.heard()) for peer in peers) == [0, 1, 1], "they come from one host"
     assert reactor.totals().ended == {Cause.TOO_MANY_FROM_PEER: 1}
     assert len(reactor.endpoints) == 3, "and the endpoint of the third is closed"
+    reactor.close()
+
+
+def test_a_row_that_has_ended_is_not_found_in_the_rest_of_the_turn() -> None:
+    """A client may send its last word and the next request at once: tftp-hpa does, and asks again only after 5 s."""
+    simulation = Simulation(1)
+    reactor = Reactor(simulation)
+    reactor.bind("udp:server:7", Onces())
+    peer = simulation.dial_datagrams("udp:server:7")
+    for data in (b"one", b"two", b"three"):
+        peer.say(data)
+    simulation.travel()
+    reactor.step(0)
+    simulation.run(reactor, 0.1)
+    assert peer.heard() == [b"one", b"two", b"three"]
+    assert reactor.totals().ended == {Cause.DONE: 3}
     reactor.close()
