@@ -388,6 +388,13 @@ def test_one_port_and_the_next_request(desks: Any, folder: Path, written: bool) 
     assert desk.rows == 0
 
 
+def test_one_port_and_the_next_request_together_with_the_last_acknowledgement(desks: Any, folder: Path) -> None:
+    desk = desks(folder, one_port=True)
+    peer, _, _ = begun(desk, rrq(b"sub/f"))
+    peer.say(ack(1))
+    assert said(desk, peer, rrq(b"f")) == [data(1, b"f" * 512)]
+
+
 def test_unix_sockets_have_one_port(desks: Any, folder: Path) -> None:
     desk = desks(folder, address="unixgram:/here")
     peer = desk.simulation.dial_datagrams("unixgram:/here")
@@ -418,7 +425,7 @@ def test_what_an_operator_sees(desks: Any, folder: Path) -> None:
     begun(desk, rrq(b"f"))
     writer, _, port = begun(desk, wrq(b"new"))
     said(desk, writer, data(1, bytes(512)), port)
-    told = [desk.reactor.table.rows[key].machine.describe() for key in desk.reactor.keys()]
+    told = [row.machine.describe() for row in desk.reactor.table.rows.values()]  # type: ignore[attr-defined]
     assert told == ["reads b'f', block 0 of 2", "writes b'new', 512 bytes so far"]
 
 
