@@ -185,6 +185,21 @@ def test_a_trickle(reader: Any, pause: float, dies: bool) -> None:
     assert not dies or 60 <= client.desk.now - start < 75
 
 
+def test_what_was_fast_once_is_no_excuse(reader: Any) -> None:
+    client = reader(rrq(b"f", blksize=8))
+    client.hear()
+    number = 0
+    while number < 300:
+        client.say(ack(number))
+        number += 1
+    start = client.desk.now
+    while client.desk.rows:
+        client.say(ack(number))
+        client.hear(9.9)
+        number += 1
+    assert client.desk.now - start < 120
+
+
 # Windows.
 
 

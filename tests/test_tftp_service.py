@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from partway.engine import Address, DatagramRow, Endpoint, Limits
 from partway.protocols.tftp import Bounds, Tftp
@@ -129,6 +130,7 @@ def test_a_file_that_may_not_be_read(desks: Any, folder: Path, monkeypatch: pyte
         (b"\0\1f\0octe", 4),
         (b"\0\1\0\0\0\0", 4),
         (rrq(b"f")[:-1], 4),
+        (rrq(b"f")[:-1] + b"!", 4),
         (rrq(b"x" * 600), 4),
         (rrq(b"f") + b"blksize\0", 8),
         (rrq(b"f") + b"blksize\x008\0blksize\x009\0", 8),
@@ -381,8 +383,15 @@ def test_one_port_and_the_next_request(desks: Any, folder: Path, written: bool) 
         assert said(desk, peer, data(1, b"all")) == [ack(1)]
     assert code_of(said(desk, peer, rrq(b"none"))[0]) == 1
     assert desk.rows == 1, "it waits still"
-    assert said(desk, peer, rrq(b"f")) == [data(1, b"f" * 512)]
-    assert desk.rows == 1
+    row: Any = next(iter(desk.reactor.table.rows.values()))
+    before, files = row.machine, psutil.Process().num_fds()
+    before.feed(rrq(b"f"))
+    before.feed(b"noise")
+    row.wake()
+    desk.run()
+    assert peer.heard() == [data(1, b"f" * 512)]
+    assert (desk.rows, row.held, row.machine is before) == (1, 0, False)
+    assert psutil.Process().num_fds() == files + written, "the first file has been closed"
     assert said(desk, peer, ack(1)) == [data(2, b"f" * 88)]
     assert said(desk, peer, ack(2)) == []
     assert desk.rows == 0
@@ -407,6 +416,15 @@ def test_unix_sockets_have_one_port(desks: Any, folder: Path) -> None:
 
 
 # The constructor, the operator.
+
+
+def test_a_folder_that_is_made_anew(desks: Any, folder: Path, tmp_path: Path) -> None:
+    desk = desks(folder)
+    folder.rename(tmp_path / "old")
+    folder.mkdir()
+    (folder / "sub").mkdir()
+    (folder / "sub" / "f").write_bytes(b"new")
+    assert said_to(desk, rrq(b"sub/f")) == [data(1, b"new")]
 
 
 def test_a_folder_that_is_none(desks: Any, folder: Path) -> None:

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from errno import ENOSPC
+from errno import ENOSPC, EPERM
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from partway.engine import Limits
 from partway.protocols.tftp import Bounds
 from partway.protocols.tftp.names import UNFINISHED
 from test_tftp_reading import Reader
@@ -46,6 +48,7 @@ def writer(tmp_path: Path) -> Iterator[Any]:
 
 def test_block_by_block(writer: Any) -> None:
     client = writer()
+    files = psutil.Process().num_fds()
     assert client.hear() == [ack(0)]
     assert client.names() == [], "whoever has only asked leaves no file"
     assert client.say(data(1, FULL)) == [ack(1)]
@@ -53,6 +56,7 @@ def test_block_by_block(writer: Any) -> None:
     assert client.say(data(2, FULL)) == [ack(2)]
     assert client.say(data(3, b"end")) == [ack(3)]
     assert client.names() == ["new"]
+    assert psutil.Process().num_fds() == files, "what is whole is closed"
     assert (client.folder / "new").read_bytes() == FULL * 2 + b"end"
     assert client.desk.reactor.totals().requests == 1
 
@@ -118,6 +122,14 @@ def test_a_server_that_stops_does_not_wait_for_duplicates(writer: Any) -> None:
     client.hear()
     assert client.desk.rows == 0
     assert client.names() == ["new"]
+
+
+def test_an_impatient_server_says_nothing_after_the_end(writer: Any) -> None:
+    client = writer(limits=Limits(idle_seconds=5))
+    client.hear()
+    assert client.say(data(1, b"all")) == [ack(1)]
+    assert client.hear(6) == []
+    assert client.desk.rows == 0
 
 
 def test_an_error_after_the_end_is_none(writer: Any) -> None:
@@ -283,6 +295,36 @@ def test_a_file_that_another_has_made_meanwhile(writer: Any) -> None:
     assert code_of(said) == 6
     assert client.names() == ["new"]
     assert (client.folder / "new").read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_a_file_system_without_links(writer: Any, monkeypatch: pytest.MonkeyPatch, meanwhile: bool) -> None:
+    client = writer()
+
+    def none(*_: Any, **__: Any) -> None:
+        raise PermissionError(EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", none)
+    client.hear()
+    client.say(data(1, FULL))
+    if meanwhile:
+        (client.folder / "new").write_bytes(b"first")
+    (said,) = client.say(data(2, b"end"))
+    assert code_of(said) == (6 if meanwhile else None)
+    assert client.names() == ["new"]
+    assert (client.folder / "new").read_bytes() == (b"first" if meanwhile else FULL + b"end")
+
+
+def test_a_temporary_file_is_nobody_elses(writer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = writer()
+    monkeypatch.setattr(client.desk.simulation.random, "getrandbits", lambda bits: 0)
+    client.hear()
+    there = client.folder / (UNFINISHED.decode() + "0" * 16)
+    there.write_bytes(b"another's")
+    (said,) = client.say(data(1, FULL))
+    assert code_of(said) == 6
+    assert there.read_bytes() == b"another's"
+    there.unlink()
 
 
 def test_a_file_that_is_overwritten_is_so_at_the_end(writer: Any) -> None:

@@ -16,7 +16,6 @@ UNDEFINED, NOT_FOUND, FORBIDDEN, DISK_FULL, ILLEGAL, UNKNOWN_ID, EXISTS, NO_SUCH
 
 REQUEST_BYTES = 512  # the longest request (RFC 2347)
 OPTIONS_MAX = 16  # in one request; there are five that anybody knows
-ERROR_TEXT_BYTES = 80  # what is said of an error, at the most
 HEAD_BYTES = 4  # of DATA and ACK: what it is, and a block's number
 
 BLKSIZE = 512  # where none is agreed upon
@@ -24,7 +23,6 @@ BLKSIZE_LEAST, BLKSIZE_MOST = 8, 65_464  # RFC 2348
 WINDOWSIZE_MOST = 65_535  # RFC 7440
 TIMEOUT_MOST = 255  # seconds (RFC 2349)
 WINDOW_BYTES = 128 * 1024  # of one window: what a kernel keeps for a socket that nobody reads just now (Linux 208 KiB)
-DIGITS_MOST = 20  # of a number in an option
 
 
 class Request(NamedTuple):
@@ -77,9 +75,8 @@ def ack(block: int) -> bytes:
 
 
 def error(code: int, text: str) -> bytes:
-    """Return ERROR, which says at most `ERROR_TEXT_BYTES` of a text."""
-    said = text.encode("ascii", "replace").replace(b"\0", b"?")
-    return b"\0\5" + code.to_bytes(2, "big") + said[:ERROR_TEXT_BYTES] + b"\0"
+    """Return ERROR with a text of our own, in ASCII."""
+    return b"\0\5" + code.to_bytes(2, "big") + text.encode("ascii") + b"\0"
 
 
 def oack(granted: tuple[tuple[bytes, bytes], ...]) -> bytes:
@@ -94,7 +91,7 @@ def parse_request(packet: bytes) -> Request:
     if packet[-1:] != b"\0":
         raise PeerError("request is cut short", ILLEGAL)
     fields = packet[2:-1].split(b"\0")
-    if len(fields) < 2 or not fields[0] or not fields[1]:
+    if len(fields) < 2 or not fields[0]:
         raise PeerError("name or mode is missing", ILLEGAL)
     name, mode, *rest = fields
     if len(rest) % 2:
@@ -140,4 +137,4 @@ def agree(request: Request, bounds: Bounds, size: int | None) -> Terms:
 
 def _number(value: bytes) -> int:
     """Read a decimal number; -1 for what is none."""
-    return int(value) if value.isdigit() and len(value) <= DIGITS_MOST else -1
+    return int(value) if value.isdigit() else -1

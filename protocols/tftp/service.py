@@ -84,6 +84,7 @@ class Tftp:
         """Return what makes the machine for a request, or an ERROR."""
         try:
             request = parse_request(data)
+            self.beneath.refresh()
             name = resolved(request.name)
             text = request.mode == b"netascii"
             if request.opcode == WRQ:

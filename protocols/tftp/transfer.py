@@ -155,7 +155,7 @@ class Transfer:
 
     def rest(self) -> Want:
         """Wait until something is to be said again."""
-        return Read(max(0.0, min(self.due, self.period_ends) - self.row.now))
+        return Read(max(0.0, self.due - self.row.now))
 
     def _hear(self, letter: bytes) -> Want | None:
         opcode = opcode_of(letter)

@@ -7,7 +7,7 @@ names; the descriptors are opened anew when they are asked for.
 
 import os
 from contextlib import suppress
-from errno import ENODEV
+from errno import ENODEV, ENOSYS, EOPNOTSUPP, EPERM
 from stat import S_ISREG
 
 from ...engine import PeerError
@@ -16,6 +16,7 @@ from .names import UNFINISHED, refusal
 from .packets import EXISTS, FORBIDDEN, NOT_FOUND
 
 _FLAGS = os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_NO_LINKS = (EPERM, EOPNOTSUPP, ENOSYS)  # what file systems without hard links say, such as FAT
 
 
 class Policy:
@@ -82,16 +83,29 @@ class Upload:
         """Give it its name. Raises PeerError where another file has it by now, or the system refuses."""
         try:
             self._open()
-            names = {"src_dir_fd": self._folder, "dst_dir_fd": self._folder}
-            if self._overwrite:
-                os.replace(self._unfinished, self._last, **names)
+            if self._overwrite or not self._is_linked():
+                os.replace(self._unfinished, self._last, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             else:
-                os.link(self._unfinished, self._last, **names, follow_symlinks=False)
                 os.unlink(self._unfinished, dir_fd=self._folder)
         except OSError as error:
             raise refusal(error) from None
         self.done = True
         self._close()
+
+    def _is_linked(self) -> bool:
+        """Give it its name beside its own, where nobody has that yet; False for an empty file in its stead.
+
+        That is what can be done without hard links. Raises OSError.
+        """
+        at = self._folder
+        try:
+            os.link(self._unfinished, self._last, src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            os.close(os.open(self._last, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=at))
+            return False
+        return True
 
     def discard(self) -> None:
         """Remove what has been written, unless it is whole."""
