@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 import pytest
-from partway.engine import Address, DatagramRow, Endpoint, Limits
+from partway.engine import Address, DatagramRow, Endpoint, Limits, Reactor
 from partway.protocols.tftp import Bounds, Tftp
 from partway.protocols.tftp.names import UNFINISHED
 from tftp_client import Client, Desk, ack, code_of, data, error, options_of, request, rrq, wrq
@@ -313,7 +313,7 @@ def test_a_link_local_address_is_bound_with_its_link(folder: Path) -> None:
     """Without it the kernel does not know where that is."""
     bound: list[Address] = []
 
-    class Reactor:
+    class Full:
         def bind(self, address: Address, *_: Any, **__: Any) -> Endpoint:
             bound.append(address)
             raise OSError(24, "no descriptor")
@@ -322,7 +322,7 @@ def test_a_link_local_address_is_bound_with_its_link(folder: Path) -> None:
         asked = ("fe80::1", 69, 0, 0)
         limits = Limits()
 
-    service = Tftp(Reactor(), str(folder))  # type: ignore[arg-type]
+    service = Tftp(Full(), str(folder))  # type: ignore[arg-type]
     service.opened(Asked())  # type: ignore[arg-type]
     assert code_of(service.admit(rrq(b"f"), ("fe80::2%eth0", 1000, 0, 2))) == 0  # type: ignore[arg-type]
     assert bound == [Address("udp", "fe80::1%eth0", 0)]
@@ -469,26 +469,27 @@ def test_unknown_kinds_of_requests(desks: Any, folder: Path) -> None:
     assert said_to(desks(folder), request(7, b"f")) == []
 
 
-def test_real_sockets_of_two_addresses(folder: Path) -> None:
-    """A server for all addresses, on the kernel: each transfer's port is at the address that was asked."""
-    from partway.engine import Reactor
+HOSTS = [("0.0.0.0", "127.0.0.1"), ("0.0.0.0", "127.0.0.2")]
+HOSTS += [("[::]", "::1")] * os.path.exists("/proc/net/if_inet6")
 
+
+@pytest.mark.parametrize(("bound", "host"), HOSTS)
+def test_real_sockets(folder: Path, bound: str, host: str) -> None:
+    """A server for all addresses, on the kernel: a transfer's port is at the address that was asked."""
     reactor = Reactor()
     service = Tftp(reactor, str(folder))
-    port = reactor.bind("udp:0.0.0.0:0", service).address.port
-    for host in ("127.0.0.1", "127.0.0.2"):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
-            peer.bind(("127.0.0.1", 0))
-            peer.settimeout(5)
-            peer.sendto(rrq(b"sub/f"), (host, port))
-            for _ in range(20):
-                reactor.step(0.01)
-            heard, where = peer.recvfrom(1000)
-            assert heard == data(1, b"sub/f")
-            assert where[0] == host and where[1] != port
-            peer.sendto(ack(1), where)
-            for _ in range(20):
-                reactor.step(0.01)
+    port = reactor.bind(f"udp:{bound}:0", service).address.port
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.settimeout(5)
+        peer.sendto(rrq(b"sub/f"), (host, port))
+        for _ in range(20):
+            reactor.step(0.01)
+        heard, where = peer.recvfrom(1000)
+        assert heard == data(1, b"sub/f")
+        assert where[0] == host and where[1] != port
+        peer.sendto(ack(1), where)
+        for _ in range(20):
+            reactor.step(0.01)
     assert not reactor.table.rows and len(reactor.endpoints) == 1
     reactor.close()
     service.close()

@@ -178,6 +178,14 @@ def test_a_window_that_comes_again_is_acknowledged_once(writer: Any) -> None:
     assert client.say(*window[:3]) == []
 
 
+def test_a_block_that_comes_very_late_moves_nothing(writer: Any) -> None:
+    client = writer(wrq(b"new", windowsize=4))
+    client.hear()
+    assert client.say(*[data(number, FULL) for number in range(1, 9)]) == [ack(4), ack(8)]
+    assert client.say(data(2, FULL), data(4, FULL), data(9, FULL)) == []
+    assert client.say(*[data(number, FULL) for number in range(10, 13)]) == [ack(12)]
+
+
 def test_a_sender_that_has_not_heard_of_the_gap(writer: Any) -> None:
     """It goes back to its own window's beginning, and waits at that window's end."""
     client = writer(wrq(b"new", windowsize=4))
