@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from partway.engine import CLOSE, IDLE, Address, Cause, DatagramRow, Endpoint, Limits, Reactor, Want
@@ -156,4 +157,37 @@ def test_a_row_that_has_ended_is_not_found_in_the_rest_of_the_turn() -> None:
     simulation.run(reactor, 0.1)
     assert peer.heard() == [b"one", b"two", b"three"]
     assert reactor.totals().ended == {Cause.DONE: 3}
+    reactor.close()
+
+
+def link_local() -> tuple[str, str] | None:
+    """An address of this machine that means something on one link alone, and the link's name."""
+    try:
+        lines = Path("/proc/net/if_inet6").read_text().splitlines()
+    except OSError:
+        return None
+    for digits, *_, name in map(str.split, lines):
+        if digits.startswith("fe80"):
+            return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(digits)), name
+    return None
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_an_address_of_one_link_is_bound_with_its_link(numbered: bool) -> None:
+    found = link_local()
+    if found is None:
+        pytest.skip("no link has an address of its own")
+    host, link = found
+    reactor = Reactor(Kernel())
+    zone = str(socket.if_nametoindex(link)) if numbered else link
+    port = reactor.bind(Address("udp", f"{host}%{zone}", 0), Onces()).address.port
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as peer:
+        peer.settimeout(5)
+        peer.sendto(b"hello", (host, port, 0, socket.if_nametoindex(link)))
+        for _ in range(10):
+            reactor.step(0.01)
+        heard, where = peer.recvfrom(100)
+    assert heard == b"hello" and where[0] == host
+    with pytest.raises(OSError):
+        reactor.bind(Address("udp", f"{host}%nowhere", 0), Onces())
     reactor.close()
