@@ -11,6 +11,7 @@ import pytest
 from partway.engine import Address, DatagramRow, Endpoint, Limits, Reactor
 from partway.protocols.tftp import Bounds, Tftp
 from partway.protocols.tftp.names import UNFINISHED
+from test_endpoint_referral import link_local
 from tftp_client import Client, Desk, ack, code_of, data, error, options_of, request, rrq, wrq
 
 SECRET = b"what lies outside"
@@ -253,6 +254,8 @@ def test_a_request_that_is_repeated_is_one(desks: Any, folder: Path) -> None:
     ((again, where),) = peer.letters()
     assert again == data(1, b"f" * 512) and where != port, "it is a new one once the first has been answered"
     assert desk.rows == 2
+    peer.say(error(0), port)
+    assert said(desk, peer, rrq(b"f")) == [] and desk.rows == 1, "the end of the first makes nobody forget the second"
 
 
 def test_another_request_is_another_transfer(desks: Any, folder: Path) -> None:
@@ -324,8 +327,8 @@ def test_a_link_local_address_is_bound_with_its_link(folder: Path) -> None:
 
     service = Tftp(Full(), str(folder))  # type: ignore[arg-type]
     service.opened(Asked())  # type: ignore[arg-type]
-    assert code_of(service.admit(rrq(b"f"), ("fe80::2%eth0", 1000, 0, 2))) == 0  # type: ignore[arg-type]
-    assert bound == [Address("udp", "fe80::1%eth0", 0)]
+    assert code_of(service.admit(rrq(b"f"), ("fe80::2", 1000, 0, 2))) == 0  # type: ignore[arg-type]
+    assert bound == [Address("udp", "fe80::1%2", 0)]
     service.close()
 
 
@@ -471,6 +474,7 @@ def test_unknown_kinds_of_requests(desks: Any, folder: Path) -> None:
 
 HOSTS = [("0.0.0.0", "127.0.0.1"), ("0.0.0.0", "127.0.0.2")]
 HOSTS += [("[::]", "::1")] * os.path.exists("/proc/net/if_inet6")
+HOSTS += [("[::]", "%".join(found))] if (found := link_local()) else []
 
 
 @pytest.mark.parametrize(("bound", "host"), HOSTS)
@@ -481,12 +485,13 @@ def test_real_sockets(folder: Path, bound: str, host: str) -> None:
     port = reactor.bind(f"udp:{bound}:0", service).address.port
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.settimeout(5)
-        peer.sendto(rrq(b"sub/f"), (host, port))
+        where = socket.getaddrinfo(host, port, type=peer.type)[0][4]
+        peer.sendto(rrq(b"sub/f"), where)
         for _ in range(20):
             reactor.step(0.01)
         heard, where = peer.recvfrom(1000)
         assert heard == data(1, b"sub/f")
-        assert where[0] == host and where[1] != port
+        assert where[0] == host.partition("%")[0] and where[1] != port
         peer.sendto(ack(1), where)
         for _ in range(20):
             reactor.step(0.01)

@@ -163,6 +163,14 @@ def test_a_gap_is_told_once(writer: Any) -> None:
     assert (client.folder / "new").read_bytes() == FULL + b"2" * 512 + FULL * 3 + b"end"
 
 
+def test_a_gap_is_told_again_after_a_silence(writer: Any) -> None:
+    client = writer(wrq(b"new", windowsize=4))
+    client.hear()
+    assert client.say(data(1, FULL), data(3, FULL)) == [ack(1)]
+    assert client.hear(1) == [ack(1)]
+    assert client.say(data(3, FULL), data(4, FULL)) == [ack(1)]
+
+
 def test_a_gap_beyond_the_window_is_none(writer: Any) -> None:
     client = writer(wrq(b"new", windowsize=4))
     client.hear()

@@ -103,9 +103,8 @@ class Tftp:
     def _begin_apart(self, endpoint: Endpoint, factory: Factory, data: bytes, peer: Where) -> bytes | None:
         """Begin a transfer on a port of its own, of the address that was asked."""
         host = endpoint.asked[0]
-        zone = peer[0].partition("%")[2]
-        if zone and "%" not in host:
-            host = f"{host}%{zone}"  # a link's own address means nothing without the link
+        if len(peer) > 3 and peer[3]:
+            host = f"{host}%{peer[3]}"  # a link's own address means nothing without the link (RFC 4007)
         try:
             apart = self.reactor.bind(Address("udp", host, 0), Strangers(), tftp_limits(endpoint.limits), alone=True)
         except OSError:

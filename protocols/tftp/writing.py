@@ -80,7 +80,7 @@ class Writing(Transfer):
         if behind < self.windowsize and behind < self.received:
             self.window = min(self.window, self.received - behind)  # the sender has gone back to there
             return self._acknowledge() if behind == 0 and (self.finished or self._window_is_full()) else None
-        if 1 < ahead <= self.windowsize and not self.lost_told and not self.finished:
+        if 1 < ahead <= self.windowsize and not self.lost_told:
             self.lost_told = True
             return self._acknowledge()
         return None
