@@ -104,9 +104,10 @@ class DatagramRow(Row):
         return NEVER
 
     def fall_mute(self) -> None:
-        """Nothing to close: an endpoint sends nothing of a row that has ended."""
+        """Be found no more: what its peer sends in the rest of this turn may be the beginning of something new."""
+        self.endpoint.unroute(self)
 
     def leave(self, channel: object, reset: bool) -> None:
-        """Give up the routes to this row."""
+        """Give up the place at the endpoint."""
         if self.state == CLOSED:
             self.endpoint.forget(self)

@@ -36,7 +36,8 @@ class Service(Protocol):
 
     Optional beside `admit`: `route(data, peer)` returns by what a datagram finds its row, None for by nothing; without
     it that is where it comes from, and which address of ours it came to. `guards`, if true: the service itself sees to
-    it that who forges a sender gains nothing, and `amplification_max` does not hold for its answers.
+    it that who forges a sender gains nothing, and `amplification_max` does not hold for its answers. `opened(endpoint)`
+    is called once it is bound.
     """
 
     def admit(self, data: bytes, peer: Where, /) -> bytes | RowFactory | None:
@@ -74,6 +75,7 @@ class Endpoint:
         self._most = float("inf") if guarded else limits.amplification_max  # bytes of an answer for one of a question
         self._retired = False
         self._told_full = False
+        self._admitted: Sender = None  # who has sent what is being admitted, where a sender is more than an address
         self._last: tuple[DatagramRow, Sender, int] | None = None  # what a row was fed last: from where, how much
         try:
             table.poller.register(self.descriptor, READABLE)
@@ -82,6 +84,9 @@ class Endpoint:
             raise
         table.doors[self.descriptor] = self
         table.alone += alone
+        opened = getattr(service, "opened", None)
+        if opened is not None:
+            opened(self)
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.name}>"
@@ -120,8 +125,9 @@ class Endpoint:
                     if size == too_long or self._take(data, sender):
                         others += 1
                         continue
+                self._sender = sender
                 try:
-                    answer = admit(data, sender if plain else channel.peer(sender))
+                    answer = admit(data, sender if plain else self._stranger(sender))
                 except Exception as error:
                     self._service_failed("admit", error)
                     answer = None
@@ -186,12 +192,23 @@ class Endpoint:
         route: Hashable = self._route(data, self.channel.peer(sender))
         return route
 
+    def _stranger(self, sender: Sender) -> Where:
+        """Return who asks to be admitted, and remember which address of ours he has asked."""
+        self._admitted = sender
+        return self.channel.peer(sender)
+
+    @property
+    def asked(self) -> Where:
+        """Our own address that the datagram came to which is being admitted; for services, within `admit`."""
+        return self.channel.local(self._admitted)
+
     # Rows.
 
-    def begin(self, peer: Where, factory: RowFactory) -> DatagramRow:
+    def begin(self, peer: Where, factory: RowFactory, data: bytes | None = None) -> DatagramRow:
         """Begin a row for a peer that has not said anything here, and step its machine. Raises OSError where it cannot.
 
-        What comes from there finds it by the peer's address, or by what its machine calls `add_route` with.
+        What comes from there finds it by the peer's address, or by what its machine calls `add_route` with. `data` is
+        what the peer has said elsewhere: the machine is fed it first, and the row counts as one that has come in.
         """
         if self._retired:
             raise OSError(EBADF, f"{self.name} is closed or will be")
@@ -200,9 +217,16 @@ class Endpoint:
         if self.rows >= self.limits.datagram_rows_max or route in self._routes:
             raise OSError(EADDRINUSE if route in self._routes else EMFILE, f"{self.name} takes no row for {peer}")
         row = self._add(sender, route)
-        self.table.totals.connected += 1
-        if self._make_machine(row, factory):
-            step(row)
+        if data is not None and self.table.too_many_from(row):
+            self.table.doom(row, Reason(Cause.TOO_MANY_FROM_PEER))
+        elif self._make_machine(row, factory):
+            if data is None:
+                self.table.totals.connected += 1
+                step(row)
+            else:
+                self.table.totals.accepted += 1
+                row.received = len(data)
+                give(row, data)
         return row
 
     def _begin(self, factory: RowFactory, data: bytes, sender: Sender) -> None:
@@ -287,10 +311,14 @@ class Endpoint:
             return row.sender, 0
         return self.channel.pack(self._last[1]), self._last[2]
 
-    def forget(self, row: DatagramRow) -> None:
-        """A row has left."""
+    def unroute(self, row: DatagramRow) -> None:
+        """Have no datagram find a row any more."""
         for route in row.routes:
             del self._routes[route]
+        row.routes = ()
+
+    def forget(self, row: DatagramRow) -> None:
+        """A row has left."""
         self.rows -= 1
         if self.rows < self.limits.datagram_rows_max // 2:
             self._told_full = False

@@ -240,8 +240,11 @@ def _socket(channel: Channel) -> socket.socket:
     return cast(socket.socket, channel)  # a row of this platform has no other
 
 
-def _family_and_where(address: Address) -> tuple[int, str | tuple[str, int]]:
-    """Return the socket family of an address. Raises ValueError for a host that is not numeric."""
+def _family_and_where(address: Address) -> tuple[int, str | tuple[str, int] | tuple[str, int, int, int]]:
+    """Return the socket family of an address, and what its sockets take for it.
+
+    Raises ValueError for a host that is not numeric, OSError for a zone (`fe80::1%eth0`, RFC 4007) that there is not.
+    """
     if address.kind in ("unix", "unixgram"):
         if not hasattr(socket, "AF_UNIX"):
             raise OSError(EINVAL, "no UNIX sockets on this platform")
@@ -249,11 +252,13 @@ def _family_and_where(address: Address) -> tuple[int, str | tuple[str, int]]:
             raise OSError(EINVAL, "only Linux has abstract names")
         return socket.AF_UNIX, address.host
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    host = address.host.partition("%")[0]
+    host, _, zone = address.host.partition("%")
     try:
         socket.inet_pton(family, host)
     except OSError:
         raise ValueError(f"{address.host!r} is not a numeric address; resolve() looks names up") from None
+    if zone:  # in a host's name `socket` reads it and forgets it again
+        return family, (host, address.port, 0, int(zone) if zone.isdecimal() else socket.if_nametoindex(zone))
     return family, (address.host, address.port)
 
 

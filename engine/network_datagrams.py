@@ -296,9 +296,9 @@ class DatagramPeer:
     def watcher(self, watcher: Callable[[], None] | None) -> None:
         self._end.watcher = watcher
 
-    def say(self, data: bytes) -> None:
-        """Send one datagram. Raises OSError as a socket does."""
-        self._end.send_to(data, self._to)
+    def say(self, data: bytes, to: Where | None = None) -> None:
+        """Send one datagram: to the place that was dialled, or to another. Raises OSError as a socket does."""
+        self._end.send_to(data, self._to if to is None else to)
 
     def letters(self, size: int = 1 << 16) -> list[tuple[bytes, Where]]:
         """Return the datagrams that have come and were not heard yet, with the addresses that they came from."""

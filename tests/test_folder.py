@@ -3,7 +3,7 @@
 A path from the network is the oldest way into a server, so beside each site lies a secret, and no target may ever yield
 it, neither from a table of known tricks nor from random mixes of their parts. What lies in the folder is not to be
 trusted either: links lead out or in circles, a FIFO would wait for ever, and a file's name can be HTML. What is swapped
-while we look is the business of `test_http_beneath.py`.
+while we look is the business of `test_beneath.py`.
 """
 
 import errno

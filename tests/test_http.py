@@ -14,9 +14,10 @@ from partway.engine import Cause, File, Limits, PeerError, Reason, Row, Want
 from partway.engine.freeze import freeze, thaw
 from partway.engine.machine import Machine
 from partway.protocols.http import Folder, Http, Request, Response, Server
+from partway.protocols.http.file_body import FileBody
 from partway.protocols.http.head import Head
 from partway.protocols.http.message import JOIN_BYTES, http_date
-from partway.protocols.http.open_file import ChangedError, FileBody, OpenFile
+from partway.protocols.open_file import ChangedError, OpenFile
 from worlds import SEEDS, Rig
 
 LIMITS = Limits()

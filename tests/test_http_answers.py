@@ -32,10 +32,11 @@ from partway.engine import NEXT, PARK, READ, Cause, File, Limits, PeerError, Rea
 from partway.engine.simulation import Peer
 from partway.protocols.http import Answered, Body, Folder, Http, Request, Response, Server, page
 from partway.protocols.http.connection import CONTINUE
+from partway.protocols.http.file_body import FileBody
 from partway.protocols.http.files import Files
 from partway.protocols.http.message import JOIN_BYTES, http_date, refusal
-from partway.protocols.http.open_file import FileBody, OpenFile
 from partway.protocols.http.recall import HEAD_BYTES_MAX, HEADS_MAX
+from partway.protocols.open_file import OpenFile
 from worlds import SEEDS, Rig
 
 LIMITS = Limits()

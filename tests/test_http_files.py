@@ -19,9 +19,10 @@ from partway.engine.freeze import freeze, thaw
 from partway.engine.machine import Machine
 from partway.engine.simulation import Peer
 from partway.protocols.http import Folder, Http, Request, Response, Server
+from partway.protocols.http.file_body import FileBody
 from partway.protocols.http.files import COPIES, ENTRY_BYTES, YOUNG_SECONDS, Files, kind_of
 from partway.protocols.http.message import JOIN_BYTES
-from partway.protocols.http.open_file import ChangedError, FileBody, OpenFile
+from partway.protocols.open_file import ChangedError, OpenFile
 from worlds import SEEDS, Rig
 
 HUGE = bytes(range(251)) * 2000  # more than a connection of the simulation holds

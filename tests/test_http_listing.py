@@ -21,7 +21,7 @@ from partway.engine import NEXT, Cause, Reason
 from partway.engine.freeze import freeze, thaw
 from partway.protocols.http import Folder, Http, Server, listing, listing_page
 from partway.protocols.http.listing import Listing
-from partway.protocols.http.open_file import ChangedError
+from partway.protocols.open_file import ChangedError
 from worlds import Rig
 
 FIXED = settings(max_examples=80, derandomize=True, deadline=None, database=None)

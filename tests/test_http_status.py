@@ -17,9 +17,9 @@ import pytest
 from asking import BIG, Answer, answers, heard_of, post, request, rig_of
 from partway.engine import Limits
 from partway.engine.simulation import Peer
+from partway.protocols.beneath import Beneath
 from partway.protocols.http import Folder
 from partway.protocols.http import head as http_head
-from partway.protocols.http.beneath import Beneath
 from worlds import Rig
 
 LIMITS = Limits()

@@ -14,11 +14,11 @@ from mimetypes import guess_type
 from stat import S_ISDIR, S_ISREG
 
 from ...engine import Row, keep
-from .beneath import READ_NO_LINK, Beneath
+from ..beneath import READ_NO_LINK, Beneath
+from ..open_file import OpenFile
 from .conditions import etag_of
 from .head import Head
 from .message import JOIN_BYTES, Headers, Response, http_date, start_of
-from .open_file import OpenFile
 
 YOUNG_SECONDS = 2.0  # the coarsest clock of a file system in use (FAT's)
 ENTRY_BYTES = 1024  # what an entry counts for besides its bytes

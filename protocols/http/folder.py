@@ -26,15 +26,15 @@ from typing import cast
 from urllib.parse import quote, unquote_to_bytes
 
 from ...engine import PeerError, Row
-from .beneath import Beneath
+from ..beneath import Beneath
 from .coding import accepted
 from .conditions import conditional, evaluate, range_holds
+from .file_body import FileBody
 from .files import NEIGHBOURS, Entry, Files
 from .head import CHOICES, Head
 from .listing import Listing
 from .listing_page import KIND
 from .message import Headers, Request, Response, page, start_of
-from .open_file import FileBody
 from .ranges import content_range, parts_of, read_ranges, unsatisfied
 
 ALLOWED = "GET, HEAD, OPTIONS"

@@ -14,8 +14,8 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Any, NamedTuple
 
 from ...engine import NEXT, Want
+from ..open_file import ChangedError
 from .listing_page import COLUMNS, ENDING, TABLE_ENDING, opening_of, row_of
-from .open_file import ChangedError
 
 NAMES_A_STEP = 1000
 """Read by one step: half a millisecond. Names alone are cheap, for the kernel hands them out many at a time."""

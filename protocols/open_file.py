@@ -9,7 +9,6 @@ import os
 from errno import ENODEV
 from stat import S_ISREG
 
-from ...engine import NEXT, File, Want
 from .beneath import READ
 
 
@@ -72,31 +71,3 @@ class OpenFile:
         self.path, self.identity = state
         self._descriptor = -1
         self._users = 1
-
-
-class FileBody:
-    """An answer's body made of parts of one file, and of bytes between them. Closes its file.
-
-    `pieces` are bytes or (offset, count); `size` is the sum of their bytes.
-    """
-
-    __slots__ = ("file", "pieces", "size")
-
-    def __init__(self, file: OpenFile, pieces: list[bytes | tuple[int, int]]) -> None:
-        self.file = file
-        self.pieces = pieces[::-1]
-        self.size: int | None = sum(len(piece) if isinstance(piece, bytes) else piece[1] for piece in pieces)
-
-    def step(self) -> Want:
-        """Hand over the next piece."""
-        if not self.pieces:
-            return NEXT
-        piece = self.pieces.pop()
-        return piece if isinstance(piece, bytes) else File(self.file, *piece)
-
-    def close(self) -> None:
-        """Close the file."""
-        self.file.close()
-
-    def __str__(self) -> str:
-        return self.file.path

@@ -22,8 +22,8 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from partway.protocols.http import beneath
-from partway.protocols.http.beneath import WAYS, Beneath
+from partway.protocols import beneath
+from partway.protocols.beneath import WAYS, Beneath
 
 SECRET = b"the secret that lies outside"
 PROCESS = psutil.Process()
