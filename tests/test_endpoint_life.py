@@ -64,6 +64,7 @@ def test_close_is_one_endpoints(route: Any) -> None:
     rig.endpoint.close()
     rig.run()
     assert rig.reactor.endpoints == [other]
+    assert rig.ended == {str(Cause.CLOSED_BY_PROGRAM): 1}
     assert rig.ask(peer, b"y") == [b"y"]
 
 
@@ -278,6 +279,7 @@ def test_room_that_one_alone_leaves_is_anothers() -> None:
     client.say(b"x")
     rig.run()
     assert rig.kinds() == ["table full"]
+    assert client.heard() == b""
     rig.endpoint.close()
     rig.run()
     assert client.heard() == b"x"
