@@ -177,6 +177,32 @@ def _dns(options: argparse.Namespace, reactor: Reactor, outputs: Outputs) -> Ser
     return Serving(server.stream, lambda: server, server.counters.numbers)
 
 
+def _add_tftp_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", nargs="?", default=".", metavar="DIR", help="what to serve (default: this folder)")
+    parser.add_argument("--create", action="store_true", help="let clients write files that are not there yet")
+    parser.add_argument("--overwrite", action="store_true", help="let clients write files that are there")
+    parser.add_argument("--one-port", action="store_true", help="answer from the port that was asked, for strict ways")
+
+
+def _tftp(options: argparse.Namespace, reactor: Reactor, outputs: Outputs) -> Serving:
+    from .tftp import Tftp
+
+    def make() -> Service:
+        return Tftp(
+            reactor,
+            options.folder,
+            create=options.create,
+            overwrite=options.overwrite,
+            one_port=options.one_port,
+        )
+
+    try:
+        make()
+    except (NotADirectoryError, ValueError) as error:
+        raise MistakeError(str(error)) from None
+    return Serving(None, make)
+
+
 COMMANDS = {
     "http": Command("serve a folder over HTTP/1.1", _http, _add_http_options),
     "echo": Command("send back what comes", _echo),
@@ -191,4 +217,5 @@ COMMANDS = {
         },
     ),
     "dns": Command("answer from zone files, over UDP and TCP", _dns, _add_dns_options, kinds=("tcp", "udp")),
+    "tftp": Command("files over TFTP", _tftp, _add_tftp_options, kinds=("udp",)),
 }

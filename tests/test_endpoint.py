@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from partway.engine import CLOSE, IDLE, Cause, DatagramRow, Limits, Want
-from partway.engine.endpoint import CUT, FAILED, NAMELESS, NO_ROW, NOT_READ, TOO_MUCH
+from partway.engine.endpoint import CUT, FAILED, NAMELESS, NO_ROW, TOO_MUCH
 from partway.engine.faults import Faults
 from places import Fails, PlaceRig, Service, Trouble
 from worlds import SEEDS, Acting, Acts, echo, script
