@@ -254,7 +254,7 @@ def test_a_request_that_is_repeated_is_one(desks: Any, folder: Path) -> None:
     ((again, where),) = peer.letters()
     assert again == data(1, b"f" * 512) and where != port, "it is a new one once the first has been answered"
     assert desk.rows == 2
-    peer.say(error(0), port)
+    assert said(desk, peer, error(0), port) == []
     assert said(desk, peer, rrq(b"f")) == [] and desk.rows == 1, "the end of the first makes nobody forget the second"
 
 
