@@ -15,7 +15,19 @@ from partway.engine.faults import Faults
 from partway.protocols.tftp.names import UNFINISHED
 from tftp_client import Client, Desk, ack, data, error, request
 
-NAMES = (b"f", b"g", b"new", b"sub/new", b"..", b"../outside", b"/etc/passwd", b"sub", b"", b"a" * 300, b"pipe")
+NAMES: tuple[bytes, ...] = (
+    b"f",
+    b"g",
+    b"new",
+    b"sub/new",
+    b"..",
+    b"../outside",
+    b"/etc/passwd",
+    b"sub",
+    b"",
+    b"a" * 300,
+    b"pipe",
+)
 NAMES += (b"sub/../../outside", b"link/x", b"\xff", b"\r\n", b"*", b".", UNFINISHED)
 MODES = (b"octet", b"netascii", b"mail", b"", b"OCTET", b"x" * 50)
 OPTIONS = ("blksize", "windowsize", "timeout", "tsize", "BLKSIZE", "multicast", "")

@@ -64,7 +64,8 @@ def test_a_source_gives_any_block_again(tmp_path: Path, seed: int, blksize: int,
     (tmp_path / "f").write_bytes(content)
     source = Source(OpenFile(str(tmp_path / "f")), blksize, text)
     assert source.told_size == (None if text else len(content))
-    blocks, places = [], [0]
+    blocks: list[bytes] = []
+    places = [0]
     while not blocks or len(blocks[-1]) == blksize:
         block, place = source.block(places[-1])
         blocks.append(block)

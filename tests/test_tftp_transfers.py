@@ -5,6 +5,7 @@ The client is another program than the server (`tftp_client.py`), and neither kn
 
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from partway.engine.faults import Faults
@@ -19,7 +20,7 @@ TERMS = [(512, 1), (512, 4), (512, 64), (8, 4), (1468, 16), (100, 3)]
 ONE_PORT = pytest.mark.parametrize("one_port", [False, True], ids=["ports", "one-port"])
 
 
-def asked(blksize: int, window: int) -> dict[str, int]:
+def asked(blksize: int, window: int) -> Any:
     """The options for these; none at all where nothing is asked for."""
     options = {"blksize": blksize} if blksize != 512 else {}
     return options | ({"windowsize": window} if window > 1 else {})

@@ -56,7 +56,7 @@ def code_of(packet: bytes) -> int | None:
     if packet[:2] != b"\0\5":
         return None
     assert packet.endswith(b"\0") and b"\0" not in packet[4:-1]
-    return struct.unpack("!H", packet[2:4])[0]
+    return int.from_bytes(packet[2:4], "big")
 
 
 class Desk:
