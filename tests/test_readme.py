@@ -3,6 +3,7 @@
 `python tests/test_readme.py` writes the table of transitions into the README anew.
 """
 
+import argparse
 import re
 import shlex
 import socket
@@ -10,11 +11,13 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from partway.engine import Limits
 from partway.engine.row import EVENTS, STATES, TRANSITIONS
+from partway.protocols.serving import COMMANDS
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
@@ -98,9 +101,15 @@ def test_two_commands_and_no_more() -> None:
     assert test[-1] == ".venv/bin/pytest"
 
 
-def test_limits_that_are_named_exist() -> None:
+def test_options_that_are_named_exist() -> None:
+    """Limits, and what a command has beside them."""
+    known = {field.name for field in fields(Limits)}
+    for command in COMMANDS.values():
+        parser = argparse.ArgumentParser()
+        command.add_options(parser)
+        known |= {action.dest for action in parser._actions}
     for name in re.findall(r"--([a-z]+-(?:seconds|bytes|max))", README.read_text()):
-        assert hasattr(Limits(), name.replace("-", "_")), name
+        assert name.replace("-", "_") in known, name
 
 
 if __name__ == "__main__":
