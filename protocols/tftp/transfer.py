@@ -72,6 +72,7 @@ class Transfer:
     )
 
     hears = 0  # the opcode of what the other side's blocks are in
+    repeats_most = REPEATS_MOST
 
     def __init__(self, row: DatagramRow, service: "Tftp", request: bytes, name: bytes, terms: Terms) -> None:
         self.row = row
@@ -82,7 +83,7 @@ class Transfer:
         self.blksize = terms.blksize
         self.windowsize = terms.windowsize
         self.granted = terms.granted
-        self.first_pause = float(terms.timeout or PAUSE_SECONDS)
+        self.first_pause = self.pause_for(terms.timeout)
         self.letters: list[bytes] = []
         self.weight = Weight(row)
         row.limits = tftp_limits(row.limits)
@@ -94,6 +95,10 @@ class Transfer:
         self.said_next = False
 
     # What a subclass gives.
+
+    def pause_for(self, timeout: int) -> float:
+        """Return how long a proven peer may be silent before it is told something again; `timeout` is its own, or 0."""
+        return float(timeout or PAUSE_SECONDS)
 
     @property
     def over(self) -> bool:
@@ -217,7 +222,7 @@ class Transfer:
         self.repeats += 1
         if self.repeats > REPEATS_UNPROVEN and not self.row.proven:
             raise PeerError("nobody there")  # or somebody about to ask again, who must not take an ERROR for the answer
-        if self.repeats > REPEATS_MOST:
+        if self.repeats > self.repeats_most:
             raise PeerError("timed out", UNDEFINED)
         self.pause = min(2 * self.pause, max(PAUSE_SECONDS_MOST, self.first_pause))
         self.due = now + self.pause

@@ -16,6 +16,8 @@ from .upload import Upload
 if TYPE_CHECKING:
     from .service import Tftp
 
+PAUSE_SECONDS = 8.0  # and twice the client's own time-out, where it has told: see `Writing.pause_for`
+REPEATS_MOST = 6  # 56 seconds
 DALLY_SECONDS = 10.0  # clients say a thing again after 1 to 6 seconds (tftp-hpa 1, atftp 5, curl 6)
 
 
@@ -36,6 +38,7 @@ class Writing(Transfer):
     )
 
     hears = DATA
+    repeats_most = REPEATS_MOST
 
     def __init__(
         self,
@@ -59,6 +62,14 @@ class Writing(Transfer):
         self.pending = False  # a CR of netascii waits for what follows
         self.written = 0  # bytes
         self.dallies_until = 0.0
+
+    def pause_for(self, timeout: int) -> float:
+        """Return more than the client's own time-out: it is the client that says lost blocks again.
+
+        None may do so for an acknowledgement that comes twice (RFC 1123, 4.2.3.1), and some begin to wait anew with
+        each one: told more often than they lose patience, they would wait for ever (tftp-hpa, 5 s).
+        """
+        return 2.0 * timeout or PAUSE_SECONDS
 
     @property
     def finished(self) -> bool:
