@@ -25,7 +25,17 @@ class DatagramRow(Row):
     it: until then no more than `amplification_max` times what came from it is sent there), `add_route` and `follow`.
     """
 
-    __slots__ = ("asked", "credentials", "endpoint", "proven", "received_then", "routes", "sender", "sent_then")
+    __slots__ = (
+        "asked",
+        "credentials",
+        "endpoint",
+        "more_routes",
+        "proven",
+        "received_then",
+        "route",
+        "sender",
+        "sent_then",
+    )
 
     credentials: Credentials | None
 
@@ -33,7 +43,8 @@ class DatagramRow(Row):
         super().__init__(key, limits, endpoint.table.now)
         self.endpoint = endpoint
         self.sender = sender  # the peer, and which address of ours it has asked, as the channel keeps it
-        self.routes: tuple[Hashable, ...] = ()  # by which datagrams find this row
+        self.route: Hashable = None  # by which datagrams find this row: nearly always one, and then no tuple of one
+        self.more_routes: tuple[Hashable, ...] = ()
         self.proven = False
         self.received_then = self.sent_then = 0  # the counts before this address was the peer's: it has no credit yet
         self.credentials = None
@@ -58,6 +69,15 @@ class DatagramRow(Row):
     def local(self) -> Where:
         """Our own address that the peer has asked, from which it is answered; "" once this row has ended."""
         return "" if self.state == CLOSED else self.endpoint.channel.local(self.endpoint.channel.unpack(self.sender))
+
+    @property
+    def routes(self) -> tuple[Hashable, ...]:
+        """All ways by which datagrams find this row."""
+        return () if self.route is None else (self.route, *self.more_routes)
+
+    @routes.setter
+    def routes(self, routes: tuple[Hashable, ...]) -> None:
+        self.route, self.more_routes = (routes[0], routes[1:]) if routes else (None, ())
 
     def add_route(self, route: Hashable) -> bool:
         """Have datagrams for which the service's `route` returns this come to this row, too (a connection identifier).
