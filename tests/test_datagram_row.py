@@ -324,7 +324,7 @@ def test_how_a_row_ends_itself(want: Want, why: Cause) -> None:
     assert rig.endpoint.open
 
 
-@on("want", [HALF_CLOSE, File(sys.stdin, 0, 1), None, "text", 7], ids=str)
+@on("want", [HALF_CLOSE, File(sys.stdin, 0, 1), None, "text", 7], ids=lambda want: type(want).__name__)
 def test_what_is_no_want_of_a_datagram_row(want: Any) -> None:
     rig, _ = begun(script(want))
     assert rig.ended == {str(Cause.MACHINE_ERROR): 1}

@@ -287,7 +287,7 @@ def test_refuse_is_not_said_into_an_answer_that_has_room_again() -> None:
         Read(0),
         Idle(0),
     ],
-    ids=str,
+    ids=lambda want: "memoryview" if isinstance(want, memoryview) else str(want),
 )
 @pytest.mark.parametrize("schedule", ["fair", "shortest"])
 def test_a_machine_that_never_rests_starves_nobody(want: Any, schedule: str) -> None:

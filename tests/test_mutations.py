@@ -84,7 +84,7 @@ def test_a_copy_has_all_of_the_source_and_its_changes_stay_there() -> None:
 @pytest.mark.parametrize("name", QUICK)
 def test_it_is_found(name: str) -> None:
     before = (ROOT / BY_NAME[name].file).read_bytes()
-    assert hunt(BY_NAME[name], range(40)).found
+    assert hunt(BY_NAME[name], range(40), run_seconds=3.0).found
     assert (ROOT / BY_NAME[name].file).read_bytes() == before
 
 
