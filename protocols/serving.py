@@ -182,10 +182,17 @@ def _add_tftp_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--create", action="store_true", help="let clients write files that are not there yet")
     parser.add_argument("--overwrite", action="store_true", help="let clients write files that are there")
     parser.add_argument("--one-port", action="store_true", help="answer from the port that was asked, for strict ways")
+    parser.add_argument("--blksize-max", type=int, metavar="N", help="bytes of a block at the most (default: 65464)")
+    parser.add_argument("--windowsize-max", type=int, metavar="N", help="blocks of a window at the most (default: 64)")
+    parser.add_argument("--written-bytes-max", type=int, metavar="N", help="of a file written (default: 1 GiB)")
 
 
 def _tftp(options: argparse.Namespace, reactor: Reactor, outputs: Outputs) -> Serving:
-    from .tftp import Tftp
+    from .tftp import Bounds, Counters, Tftp
+
+    asked = {name: getattr(options, f"{name}_max") for name in Bounds._fields}
+    bounds = Bounds(**{name: most for name, most in asked.items() if most is not None})
+    counters = Counters()
 
     def make() -> Service:
         return Tftp(
@@ -194,13 +201,15 @@ def _tftp(options: argparse.Namespace, reactor: Reactor, outputs: Outputs) -> Se
             create=options.create,
             overwrite=options.overwrite,
             one_port=options.one_port,
+            bounds=bounds,
+            counters=counters,
         )
 
     try:
         make()
     except (NotADirectoryError, ValueError) as error:
         raise MistakeError(str(error)) from None
-    return Serving(None, make)
+    return Serving(None, make, counters.numbers)
 
 
 COMMANDS = {

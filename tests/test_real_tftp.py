@@ -4,47 +4,17 @@ They fetch and put a few megabytes on 127.0.0.1, byte by byte the same. Where on
 skipped, but in CI (`PARTWAY_REAL_CLIENTS=required`) that is a failure.
 """
 
-import select
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
 import pytest
+from test_command import LOCAL, served
 from test_real_clients import client, run
 
 SECONDS_MOST = 20.0
 CONTENT = Random(1).randbytes(3 << 20) + b"and a little"
-SERVER = """
-import sys
-from partway.engine import Reactor
-from partway.protocols.tftp import Tftp
-
-reactor = Reactor()
-options = {name: True for name in sys.argv[2:]}
-endpoint = reactor.bind("udp:127.0.0.1:0", Tftp(reactor, sys.argv[1], **options))
-reactor.watch(0, reactor.stop)
-print(endpoint.address.port, flush=True)
-reactor.run()
-reactor.close()
-"""
-
-
-@contextmanager
-def served(folder: Path, *options: str) -> Iterator[str]:
-    """Start a server of a folder; return its port. It ends when its input does."""
-    words = [sys.executable, "-c", SERVER, str(folder), *options]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None and process.stderr is not None and process.stdin is not None
-            assert select.select([process.stdout], [], [], SECONDS_MOST)[0], "the server says nothing"
-            yield process.stdout.readline().decode().strip()
-            process.stdin.close()
-            assert (process.wait(SECONDS_MOST), process.stderr.read()) == (0, b"")
-        finally:
-            process.kill()
 
 
 @pytest.fixture
@@ -56,10 +26,12 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.fixture(params=["", "one_port"], ids=["ports", "one-port"])
+@pytest.fixture(params=[(), ("--one-port",)], ids=["ports", "one-port"])
 def port(root: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    with served(root, "create", *filter(None, [request.param])) as port:
-        yield port
+    with served("tftp", str(root), "--create", *LOCAL, *request.param) as server:
+        yield server.addresses[0].rpartition(":")[2]
+        assert server.end() == 0
+        assert server.rest() == ""
 
 
 @pytest.fixture

@@ -47,11 +47,20 @@ class Terms(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """What a server grants at the most."""
+    """What a server grants at the most: bytes of a block, blocks of a window, bytes of a file that is written."""
 
     blksize: int = BLKSIZE_MOST
     windowsize: int = 64
     written_bytes: int = 1 << 30
+
+    def check(self) -> None:
+        """Raise ValueError for numbers that no standard allows."""
+        if not BLKSIZE_LEAST <= self.blksize <= BLKSIZE_MOST:
+            raise ValueError(f"a block has {BLKSIZE_LEAST} to {BLKSIZE_MOST} bytes, not {self.blksize}")
+        if not 1 <= self.windowsize <= WINDOWSIZE_MOST:
+            raise ValueError(f"a window has 1 to {WINDOWSIZE_MOST} blocks, not {self.windowsize}")
+        if self.written_bytes < 0:
+            raise ValueError(f"no file has {self.written_bytes} bytes")
 
 
 def opcode_of(packet: bytes) -> int:

@@ -30,6 +30,7 @@ class Reading(Transfer):
         self, row: DatagramRow, service: "Tftp", request: bytes, name: bytes, terms: Terms, source: Source
     ) -> None:
         super().__init__(row, service, request, name, terms)
+        service.counters.reads += 1
         self.source = source
         self.acknowledged = self.sent = -1 if self.granted else 0
         self.last = -1  # the last block, once it has been sent

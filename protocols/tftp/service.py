@@ -11,6 +11,7 @@ from functools import partial
 from ...engine import Address, Cause, DatagramRow, Endpoint, PeerError, Reactor, Where
 from ..beneath import Beneath
 from ..open_file import OpenFile
+from .counters import Counters
 from .names import refusal, resolved
 from .packets import ERROR, RRQ, UNDEFINED, UNKNOWN_ID, WRQ, Bounds, agree, error, opcode_of, parse_request
 from .reading import Reading
@@ -29,8 +30,9 @@ class Tftp:
     """Serves a folder to one endpoint: `reactor.bind("udp:0.0.0.0:69", Tftp(reactor, folder))`.
 
     `create` allows files to be written that are not there yet, `overwrite` those that are; neither does. `one_port`
-    answers from the port that was asked, for ways on which others are closed. Raises NotADirectoryError or OSError
-    for the folder, ValueError where files shall be written and cannot be.
+    answers from the port that was asked, for ways on which others are closed. `bounds` is what is granted at the most,
+    `counters` is where it is counted, which several may share. Raises NotADirectoryError or OSError for the folder,
+    ValueError for bounds that no standard allows, and where files shall be written and cannot be.
 
     The row of a transfer that is on a port of its own begins at an endpoint of its own. Frozen, transfers need the
     service among what they share.
@@ -45,12 +47,15 @@ class Tftp:
         overwrite: bool = False,
         one_port: bool = False,
         bounds: Bounds | None = None,
+        counters: Counters | None = None,
     ) -> None:
         if create or overwrite:
             check_writing()
         self.reactor = reactor
         self.one_port = one_port
         self.bounds = bounds or Bounds()
+        self.bounds.check()
+        self.counters = counters or Counters()
         self.policy = Policy(create, overwrite)
         self.transfers: dict[Where, Transfer] = {}  # on ports of their own, the last of each peer
         self.beneath = Beneath(folder)
@@ -69,6 +74,7 @@ class Tftp:
     def admit(self, data: bytes, peer: Where) -> bytes | Factory | None:
         """Begin a transfer, or say why not. What is no request is for nobody here, and gets no answer."""
         if opcode_of(data) not in (RRQ, WRQ):
+            self.counters.ignored += 1
             return None
         endpoint = self._endpoint
         assert endpoint is not None
@@ -98,20 +104,26 @@ class Tftp:
             source.resize(terms.blksize)
             return lambda row: Reading(row, self, data, name, terms, source)
         except PeerError as refused:
-            return error(refused.hint, refused.reason)
+            return self.error(refused.hint, refused.reason)
+
+    def error(self, code: int, text: str) -> bytes:
+        """Return an ERROR, which is counted."""
+        self.counters.errors[code] += 1
+        return error(code, text)
 
     def _begin_apart(self, endpoint: Endpoint, factory: Factory, data: bytes, peer: Where) -> bytes | None:
         """Begin a transfer on a port of its own, of the address that was asked."""
         host = endpoint.asked[0]
         if len(peer) > 3 and peer[3]:
             host = f"{host}%{peer[3]}"  # a link's own address means nothing without the link (RFC 4007)
+        limits = tftp_limits(endpoint.limits)
         try:
-            apart = self.reactor.bind(Address("udp", host, 0), Strangers(), tftp_limits(endpoint.limits), alone=True)
+            apart = self.reactor.bind(Address("udp", host, 0), Strangers(self), limits, alone=True)
         except OSError:
-            return error(UNDEFINED, BUSY)
+            return self.error(UNDEFINED, BUSY)
         row = apart.begin(peer, partial(self._remembered, factory, peer), data)
         too_many = row.reason is not None and row.reason.cause is Cause.TOO_MANY_FROM_PEER
-        return error(UNDEFINED, BUSY) if too_many else None
+        return self.error(UNDEFINED, BUSY) if too_many else None
 
     def _remembered(self, factory: Factory, peer: Where, row: DatagramRow) -> Transfer:
         transfer = self.transfers[peer] = factory(row)
@@ -140,6 +152,12 @@ class Tftp:
 class Strangers:
     """Whoever sends to a transfer's own port without being its peer: told so, and nobody is disturbed (RFC 1350, 4)."""
 
+    def __init__(self, service: Tftp) -> None:
+        self.service = service
+
     def admit(self, data: bytes, peer: Where) -> bytes | None:
         """Answer what is a packet and no ERROR, which are never answered."""
-        return error(UNKNOWN_ID, "unknown transfer ID") if opcode_of(data) not in (0, ERROR) else None
+        if opcode_of(data) not in (0, ERROR):
+            return self.service.error(UNKNOWN_ID, "unknown transfer ID")
+        self.service.counters.ignored += 1
+        return None

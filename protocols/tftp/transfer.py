@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ...engine import CLOSE, NEXT, Become, Cause, DatagramRow, Limits, PeerError, Read, Reason, Want, Weight, Where
-from .packets import ERROR, RRQ, UNDEFINED, WRQ, Terms, error, number_of, opcode_of
+from .packets import ERROR, RRQ, UNDEFINED, WRQ, Terms, number_of, opcode_of
 
 if TYPE_CHECKING:
     from .service import Tftp
@@ -166,13 +166,15 @@ class Transfer:
         opcode = opcode_of(letter)
         if opcode == self.hears:
             number = number_of(letter)
-            return self.hear(number, letter) if number >= 0 else None
+            if number >= 0:
+                return self.hear(number, letter)
         if opcode in (RRQ, WRQ):
             return self._asked_for_more(letter)
         if opcode == ERROR and self.finished:
             return CLOSE
         if opcode == ERROR:
             raise PeerError(f"client: {letter[4:84].rstrip(bytes(1)).decode('ascii', 'replace')}")
+        self.service.counters.ignored += 1
         return None
 
     def _asked_for_more(self, letter: bytes) -> Want | None:
@@ -180,13 +182,18 @@ class Transfer:
 
         On a port of its own none has any business.
         """
-        if letter == self.request or self.peer is not None:
+        if letter == self.request:
+            return None
+        counters = self.service.counters
+        if self.peer is not None:
+            counters.ignored += 1
             return None
         if not self.over:
-            return error(UNDEFINED, "another transfer is under way")
+            return self.service.error(UNDEFINED, "another transfer is under way")
         outcome = self.service.prepare(letter)
         if isinstance(outcome, bytes):
             return outcome
+        counters.done += 1
         self.release()
         self.weight.set(0)
         return Become(outcome(self.row), letter)
@@ -235,10 +242,15 @@ class Transfer:
         if self.finished or (reason.cause is Cause.PEER_ERROR and reason.hint is None):
             return b""
         if reason.cause is Cause.PEER_ERROR:
-            return error(reason.hint, reason.detail)
-        return error(UNDEFINED, "server failed" if reason.cause is Cause.MACHINE_ERROR else "timed out")
+            return self.service.error(reason.hint, reason.detail)
+        return self.service.error(UNDEFINED, "server failed" if reason.cause is Cause.MACHINE_ERROR else "timed out")
 
     def ended(self, reason: Reason) -> None:
         """Let go of the file, and have the service forget."""
+        counters = self.service.counters
+        if self.finished:
+            counters.done += 1
+        else:
+            counters.failed += 1
         self.release()
         self.service.forget(self)

@@ -52,6 +52,7 @@ class Writing(Transfer):
         size_most: int,
     ) -> None:
         super().__init__(row, service, request, name, terms)
+        service.counters.writes += 1
         self.upload = upload
         self.text = text
         self.size_most = size_most
