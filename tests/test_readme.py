@@ -108,7 +108,7 @@ def test_options_that_are_named_exist() -> None:
         parser = argparse.ArgumentParser()
         command.add_options(parser)
         known |= {action.dest for action in parser._actions}
-    for name in re.findall(r"--([a-z]+-(?:seconds|bytes|max))", README.read_text()):
+    for name in re.findall(r"--([a-z]+(?:-[a-z]+)*-(?:seconds|bytes|max))(?![a-z-])", README.read_text()):
         assert name.replace("-", "_") in known, name
 
 

@@ -90,25 +90,83 @@ def test_silence_before_any_answer(reader: Any) -> None:
     assert client.desk.rows == 0
 
 
+def pause_of(client: Any) -> float:
+    (row,) = client.desk.reactor.table.rows.values()
+    return float(row.machine.pause)
+
+
 def test_silence_later_on(reader: Any) -> None:
-    client = reader()
+    client = reader(rrq(b"f", timeout=1))
     client.hear()
-    assert client.say(ack(1)) == [block(2)]
+    assert client.say(ack(0)) == [block(1)]
     start, came = client.desk.now, []
     while client.desk.rows:
         came += [(round(client.desk.now - start), packet) for packet in client.hear(0.1)]
     assert [when for when, _ in came] == [1, 3, *range(7, 56, 4)], "doubled, but not beyond four seconds"
-    assert all(packet == block(2) for _, packet in came[:-1])
+    assert all(packet == block(1) for _, packet in came[:-1])
     assert code_of(came[-1][1]) == 0
 
 
 def test_patience_begins_anew(reader: Any) -> None:
+    client = reader(rrq(b"f", timeout=1))
+    client.hear()
+    assert client.say(ack(0)) == [block(1)]
+    assert client.times(16)[:2] == [0.9, 2.9]
+    assert client.say(ack(1)) == [block(2)]
+    assert client.times(4)[:2] == [0.9, 2.9]
+
+
+def test_a_client_that_answers_soon_is_not_waited_for_so_long(reader: Any) -> None:
+    """Its answers take a tenth of a second: half as much is allowed for, four times over, until more is known."""
     client = reader()
     client.hear()
     assert client.say(ack(1)) == [block(2)]
-    assert client.times(16)[:2] == [0.9, 2.9]
+    assert client.times(3) == pytest.approx([0.2, 0.8, 2.0], abs=0.11), "0.3 s, and doubled; 0.1 of it has passed"
+    assert client.desk.rows == 1
+
+
+def test_a_steady_client_is_known_better_and_better(reader: Any) -> None:
+    client = reader()
+    client.hear()
+    for number in range(1, 10):
+        assert client.say(ack(number)) == [block(number + 1)]
+    assert pause_of(client) == pytest.approx(0.12, abs=0.01)
+    assert client.times(0.1) == [0.0]
+
+
+def test_nobody_is_told_again_within_20_milliseconds(reader: Any) -> None:
+    client = reader()
+    client.hear(0.005)
+    for number in range(1, 10):
+        client.wire.say(ack(number), client.server)
+        assert client.hear(0.005) == [block(number + 1)]
+    assert pause_of(client) == 0.02
+    assert client.hear(0.014) == []
+    assert client.hear(0.003) == [block(10)]
+
+
+def test_what_was_said_twice_measures_nothing(reader: Any) -> None:
+    """Nobody knows which of the two was answered (RFC 6298, 3); and the time-out is again what it was."""
+    client = reader()
+    client.hear()
+    assert client.say(ack(1)) == [block(2)]
+    assert client.times(0.5) == [0.2]
     assert client.say(ack(2)) == [block(3)]
-    assert client.times(4)[:2] == [0.9, 2.9]
+    assert pause_of(client) == pytest.approx(0.3, abs=0.005)
+
+
+def test_what_is_said_again_soon_costs_no_patience(reader: Any) -> None:
+    client = reader()
+    client.hear(0.005)
+    for number in range(1, 10):
+        client.wire.say(ack(number), client.server)
+        client.hear(0.005)
+    start = client.desk.now
+    client.desk.until(lambda: not client.desk.rows)
+    assert 50 < client.desk.now - start < 60
+    came = client.hear()
+    assert came[:-1] == [block(10)] * 20, "six within the first second and a half, and fourteen"
+    assert code_of(came[-1]) == 0
 
 
 @pytest.mark.parametrize("timeout", [2, 60, 255])
@@ -225,7 +283,7 @@ def test_an_acknowledgement_within_the_window_goes_back_to_there(reader: Any) ->
     client.say(ack(0))
     assert numbers(client.say(ack(2))) == [3, 4, 5, 6]
     assert numbers(client.say(ack(2))) == [], "once: the second is a duplicate"
-    assert numbers(client.hear(1)) == [3, 4, 5, 6], "but silence counts"
+    assert numbers(client.hear(0.3)) == [3, 4, 5, 6], "but silence counts"
     assert numbers(client.say(ack(6), ack(3))) == [7, 8, 9, 10]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...engine import DatagramRow, Want
 from .packets import ACK, Terms, data, oack
+from .round_trip import RoundTrip
 from .source import Source
 from .transfer import Transfer
 
@@ -22,7 +23,7 @@ class Reading(Transfer):
     In memory is no block at all, but the place in the file of each that is in flight, and of the one behind them.
     """
 
-    __slots__ = ("acknowledged", "done", "last", "places", "sent", "source")
+    __slots__ = ("acknowledged", "done", "last", "places", "round_trip", "sent", "source")
 
     hears = ACK
 
@@ -36,6 +37,7 @@ class Reading(Transfer):
         self.last = -1  # the last block, once it has been sent
         self.places = [0]  # of each block from `acknowledged` + 1 to `sent` + 1
         self.done = False
+        self.round_trip = None if terms.timeout else RoundTrip()  # a client that has said how long is taken at its word
 
     @property
     def finished(self) -> bool:
@@ -55,11 +57,19 @@ class Reading(Transfer):
         self.acknowledged += count
         del self.places[:count]
         self.prove()
-        self.progress(count)
+        self.progress(count, self._measure())
         if self.acknowledged == self.last:
             self.done = True
         elif self.acknowledged < self.sent:
             self._go_back()
+
+    def _measure(self) -> float:
+        """Return how long to wait for the next acknowledgement, now that one has come."""
+        if self.round_trip is None:
+            return self.first_pause
+        if self.since >= 0:
+            self.round_trip.measured(self.row.now - self.since)
+        return self.round_trip.pause(self.first_pause)
 
     def repeat(self) -> None:
         """Send the window again."""

@@ -1,10 +1,11 @@
 """What both directions have in common: what has come in, patience, repetition, mistakes, and the end.
 
 Whoever waits for the other says it again after a time-out, which doubles from a second (or from what the client's
-option says) to four, and gives up when it has said the same fifteen times, three times while the peer is unproven.
-That is for a peer that is silent. What is not progress resets nothing, so garbage and duplicates keep no transfer
-alive. And for one that goes on at a trickle: in each period of `request_seconds` as much must have moved as `rate_min`
-says.
+option says) to four, and gives up when it has said the same fifteen times, three times while the peer is unproven. The
+sender of blocks, who knows how long its client takes to answer, begins with less, and does not count what it says again
+within that second. That is for a peer that is silent. What is not progress resets nothing, so garbage and duplicates
+keep no transfer alive. And for one that goes on at a trickle: in each period of `request_seconds` as much must have
+moved as `rate_min` says.
 """
 
 from dataclasses import replace
@@ -67,6 +68,7 @@ class Transfer:
         "row",
         "said_next",
         "service",
+        "since",
         "weight",
         "windowsize",
     )
@@ -91,7 +93,8 @@ class Transfer:
         self.period_ends = row.now + row.limits.request_seconds
         self.repeats = 0
         self.pause = PAUSE_SECONDS  # the client's own counts once it is proven
-        self.due = row.now + self.pause
+        self.since = row.now  # when that was said which waits for an answer; -1 once it has been said again
+        self.due = self.since + self.pause
         self.said_next = False
 
     # What a subclass gives.
@@ -200,12 +203,13 @@ class Transfer:
 
     # Patience.
 
-    def progress(self, blocks: int) -> None:
-        """So many blocks have been acknowledged, or have come: patience begins anew."""
+    def progress(self, blocks: int, pause: float) -> None:
+        """So many blocks have been acknowledged, or have come: patience begins anew, with a time-out of so long."""
         self.moved += blocks * max(self.blksize, BLOCK_LEAST)
         self.repeats = 0
-        self.pause = self.first_pause
-        self.due = self.row.now + self.pause
+        self.pause = pause
+        self.since = self.row.now
+        self.due = self.since + pause
 
     def prove(self) -> None:
         """The peer has answered what was sent to it alone: it is there. From now on its own time-out counts."""
@@ -226,7 +230,9 @@ class Transfer:
             self.period_ends = now + limits.request_seconds
         if now < self.due:
             return False
-        self.repeats += 1
+        self.since = -1.0
+        if self.pause >= PAUSE_SECONDS:
+            self.repeats += 1
         if self.repeats > REPEATS_UNPROVEN and not self.row.proven:
             raise PeerError("nobody there")  # or somebody about to ask again, who must not take an ERROR for the answer
         if self.repeats > self.repeats_most:

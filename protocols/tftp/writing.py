@@ -118,7 +118,7 @@ class Writing(Transfer):
         self.received += 1
         self.lost_told = False
         self.prove()
-        self.progress(1)
+        self.progress(1, self.first_pause)
         if ends:
             self.upload.finish()
             self.dallies_until = self.row.now + DALLY_SECONDS
