@@ -77,3 +77,28 @@ def test_dig_keeps_its_connection(place: tuple[str, ...]) -> None:
 
 def test_dig_gets_no_transfer(place: tuple[str, ...]) -> None:
     assert "Transfer failed" in run(client("dig"), *place, "@127.0.0.1", "example", "AXFR").decode()
+
+
+def test_dnsperf_loses_nothing(place: tuple[str, ...], tmp_path: Path) -> None:
+    """Four clients with twenty queries under way: 800 in all, which is fewer than the unproven are allowed a second."""
+    names = ("www", "alias", "sub", "a.sub", "nowhere", "none", "nobody", "big")
+    (tmp_path / "asked").write_text("".join(f"{name}.example A\n" for name in names))
+    mode = "tcp" if place[2] == "+tcp" else "udp"
+    words = (
+        "-d",
+        str(tmp_path / "asked"),
+        "-n",
+        "100",
+        "-s",
+        "127.0.0.1",
+        *place[:2],
+        "-m",
+        mode,
+        "-c",
+        "4",
+        "-q",
+        "20",
+    )
+    said = " ".join(run(client("dnsperf"), *words).decode().split())
+    assert "Queries sent: 800 Queries completed: 800 (100.00%) Queries lost: 0 (0.00%)" in said
+    assert "NOERROR 500 (62.50%), NXDOMAIN 300 (37.50%)" in said

@@ -102,7 +102,7 @@ def test_silence_later_on(reader: Any) -> None:
     start, came = client.desk.now, []
     while client.desk.rows:
         came += [(round(client.desk.now - start), packet) for packet in client.hear(0.1)]
-    assert [when for when, _ in came] == [1, 3, *range(7, 56, 4)], "doubled, but not beyond four seconds"
+    assert [when for when, _ in came] == [1, 3, *range(7, 56, 8)], "doubled, but not beyond eight seconds"
     assert all(packet == block(1) for _, packet in came[:-1])
     assert code_of(came[-1][1]) == 0
 
@@ -165,7 +165,7 @@ def test_what_is_said_again_soon_costs_no_patience(reader: Any) -> None:
     client.desk.until(lambda: not client.desk.rows)
     assert 50 < client.desk.now - start < 60
     came = client.hear()
-    assert came[:-1] == [block(10)] * 20, "six within the first second and a half, and fourteen"
+    assert came[:-1] == [block(10)] * 14, "six within the first second and a half, and eight"
     assert code_of(came[-1]) == 0
 
 

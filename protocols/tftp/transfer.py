@@ -1,7 +1,7 @@
 """What both directions have in common: what has come in, patience, repetition, mistakes, and the end.
 
 Whoever waits for the other says it again after a time-out, which doubles from a second (or from what the client's
-option says) to four, and gives up when it has said the same fifteen times, three times while the peer is unproven. The
+option says) to eight, and gives up when it has said the same nine times, three times while the peer is unproven. The
 sender of blocks, who knows how long its client takes to answer, begins with less, and does not count what it says again
 within that second. That is for a peer that is silent. What is not progress resets nothing, so garbage and duplicates
 keep no transfer alive. And for one that goes on at a trickle: in each period of `request_seconds` as much must have
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from .service import Tftp
 
 PAUSE_SECONDS = 1.0  # before something is said again for the first time
-PAUSE_SECONDS_MOST = 4.0  # it doubles up to here, or to what the client has asked for
-REPEATS_MOST = 14  # 55 seconds: on a line that loses 30 % each way, one block in 40,000 is not acknowledged by then
+PAUSE_SECONDS_MOST = 8.0  # or what the client has asked for; no less than 6, for many clients begin to wait anew for what
+#                           comes twice without answering it (atftp, 5 s), and would never lose patience and ask again
+REPEATS_MOST = 8  # 55 seconds: of a fast line that loses 30 % each way, one block in 24,000 is not acknowledged by then
 REPEATS_UNPROVEN = 2  # 7 seconds; a client that is there asks again, and another transfer begins
 PERIOD_SECONDS = 60.0  # of the rate: a line that loses so much makes a pause of seconds for each block
 RATE_MIN = 60.0  # bytes a second
