@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .service import Tftp
 
 PAUSE_SECONDS = 1.0  # before something is said again for the first time
-PAUSE_SECONDS_MOST = 8.0  # it doubles up to here, or to what the client has asked for. Many clients begin to wait anew for
-#                           what comes twice, without an answer, and lose patience after 5 or 6 seconds: not more often
+PAUSE_SECONDS_MOST = 8.0  # it doubles up to here, or to what the client has asked for. Many clients begin to wait anew
+#                           for what comes twice, without an answer, and lose patience after 5 or 6 seconds: no oftener
 REPEATS_MOST = 8  # 55 seconds: of a fast line that loses 30 % each way, one block in 24,000 is not acknowledged by then
 REPEATS_UNPROVEN = 2  # 7 seconds; a client that is there asks again, and another transfer begins
 PERIOD_SECONDS = 60.0  # of the rate: a line that loses so much makes a pause of seconds for each block
