@@ -52,6 +52,8 @@ class Faults:
     datagram_doubled: float = 0.0
     datagram_late: float = 0.0  # it comes after later ones
     datagram_cut: float = 0.0  # its end is missing
+    datagram_blocked: float = 0.0  # the way out is full, and stays so for up to `blocked_seconds`
+    blocked_seconds: float = 0.1
 
     @cached_property
     def on_calls(self) -> bool:

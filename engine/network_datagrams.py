@@ -47,6 +47,7 @@ class DatagramEnd:
         self.arrived: deque[tuple[bytes, Sender, bool]] = deque()
         self.room = post.simulation.capacity_bytes
         self.clear_at = 0.0  # when the last one that it sent, and that was not late, will have arrived
+        self.blocked = False  # the way out is full
         self.closed = False
         self.watcher: Callable[[], None] | None = None
 
@@ -56,7 +57,7 @@ class DatagramEnd:
 
     def readiness(self, asked: int) -> int:
         """Return the mask that the poller reports when it is asked for this one."""
-        mask = ((READABLE if self.arrived else 0) | WRITABLE) & asked
+        mask = ((READABLE if self.arrived else 0) | (0 if self.blocked else WRITABLE)) & asked
         return mask | READABLE & asked | BROKEN if self._refused else mask
 
     def receive(self, size: int) -> tuple[bytes, Sender]:
@@ -69,6 +70,7 @@ class DatagramEnd:
         if not self.arrived:
             raise BlockingIOError(EAGAIN, "no datagram has arrived")
         data, sender, cut = self.arrived.popleft()
+        self._post.received += self.descriptor >= 0
         self.room += len(data) + OVERHEAD_BYTES
         return (data.ljust(size, b"?") if cut else data)[:size], sender
 
@@ -79,6 +81,7 @@ class DatagramEnd:
         where, host = (sender, None) if self.plain else sender
         own = where_of(self._address)
         self._post.send(self, bytes(data), where, own if host is None else (host, own[1]))
+        self._post.sent += self.descriptor >= 0
         return len(data)
 
     def sender(self, peer: Where) -> Sender:
@@ -149,6 +152,8 @@ class DatagramEnd:
         faults, random = self.link.faults, self.link.random
         if self.descriptor < 0:
             return
+        if sends and self.waits:
+            self._may_be_blocked()
         for odds, name, error in (
             (faults.not_ready, "not_ready", EAGAIN),
             (faults.interrupted, "interrupted", EINTR),
@@ -158,12 +163,27 @@ class DatagramEnd:
                 self.link.met[name] += 1
                 raise OSError(error, strerror(error))
 
+    def _may_be_blocked(self) -> None:
+        faults, random = self.link.faults, self.link.random
+        if not self.blocked and faults.datagram_blocked and random.random() < faults.datagram_blocked:
+            self.link.met["datagram_blocked"] += 1
+            self.blocked = True
+            self._post.simulation.after(faults.blocked_seconds * random.random(), self._unblock)
+        if self.blocked:
+            raise BlockingIOError(EAGAIN, "the way out is full")
+
+    def _unblock(self) -> None:
+        self.blocked = False
+        if not self.closed:
+            self._post.changed(self)
+
 
 class Datagrams:
-    """All places of one simulation, and the way between them."""
+    """All places of one simulation, and the way between them; `received` and `sent` are counts of the server's."""
 
     def __init__(self, simulation: "Simulation") -> None:
         self.simulation = simulation
+        self.received = self.sent = 0
         self._places: dict[Where, DatagramEnd] = {}
 
     def bind(self, address: Address) -> DatagramEnd:

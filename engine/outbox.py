@@ -34,7 +34,7 @@ class Outbox:
         self._limits = limits
         self._waits = waits
         self.waiting: deque[tuple[bytes, Sender, DatagramRow | None]] = deque()
-        self._queued_bytes = 0
+        self.queued_bytes = 0
 
     def send(self, data: bytes, sender: Sender, row: DatagramRow | None = None) -> bool:
         """Send a datagram, of a row's or of none; False where it waits, and its row with it."""
@@ -85,12 +85,12 @@ class Outbox:
 
     def _enqueue(self, data: bytes, sender: Sender, row: DatagramRow | None) -> bool:
         size = len(data) + ENTRY_BYTES
-        if self._queued_bytes + size > self._limits.datagram_queue_bytes or (row is None and not keep(self, size)):
+        if self.queued_bytes + size > self._limits.datagram_queue_bytes or (row is None and not keep(self, size)):
             self._drop(NO_ROOM)
             return True
         if not self.waiting:
             self.table.poller.modify(self._channel.fileno(), READABLE | WRITABLE)
-        self._queued_bytes += size
+        self.queued_bytes += size
         self.waiting.append((data, sender, row))
         if row is not None:
             row.output = memoryview(data)
@@ -100,7 +100,7 @@ class Outbox:
     def _release(self, data: bytes, row: DatagramRow | None) -> None:
         """Count a datagram no more that has waited; its row goes on."""
         size = len(data) + ENTRY_BYTES
-        self._queued_bytes -= size
+        self.queued_bytes -= size
         if row is None:
             keep(self, -size)
             return

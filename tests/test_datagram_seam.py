@@ -462,6 +462,40 @@ def test_calls_fail(name: str, error: str) -> None:
     assert set(simulation.met) == {name}
 
 
+@on("seed", SEEDS)
+def test_the_way_out_is_full_for_a_while(seed: int) -> None:
+    """Nothing is sent meanwhile; the poller does not say that there is room until there is, and then it does."""
+    simulation = Simulation(seed, faults=Faults(datagram_blocked=0.2))
+    near = simulation.bind(parse_address("udp:server:7"))
+    peer = simulation.dial_datagrams("udp:server:7")
+    simulation.poller.register(near.fileno(), WRITABLE)
+    sent, seconds = 0, []
+    while len(seconds) < 20:
+        if outcome(lambda: near.send_to(b"x", peer.where)) == "EAGAIN":
+            assert [outcome(lambda: near.send_to(b"x", peer.where)) for _ in range(20)] == ["EAGAIN"] * 20
+            began = simulation.now()
+            assert simulation.poller.ready(None, 1) == [(near.fileno(), WRITABLE)]
+            seconds.append(simulation.now() - began)
+        else:
+            sent += 1
+            assert simulation.poller.ready(0.0, 1) == [(near.fileno(), WRITABLE)]
+    assert 0.05 < max(seconds) <= 0.1
+    assert min(seconds) < 0.05
+    assert dict(simulation.met) == {"datagram_blocked": 20}
+    simulation.travel()
+    assert len(peer.heard()) == sent == simulation.datagrams.sent
+    near.close()
+    simulation.travel(1.0)
+
+
+def test_unix_sockets_are_never_blocked() -> None:
+    """There it is the receiver's queue that is full, or is not."""
+    simulation = Simulation(1, faults=Faults(datagram_blocked=1.0))
+    near = simulation.bind(parse_address("unixgram:/a"))
+    peer = simulation.dial_datagrams("unixgram:/a")
+    assert near.send_to(b"x", peer.where) == 1
+
+
 def test_a_slow_link_takes_its_time_both_ways() -> None:
     simulation = Simulation(1, delay_seconds=(0.0, 0.0))
     near = simulation.bind(parse_address("udp:server:7"))

@@ -29,6 +29,10 @@ EVERY_FILE = {
         "buffers",
         "schedule",
         "freeze",
+        "datagram",
+        "datagram_row",
+        "endpoint",
+        "outbox",
     ),
 }
 NAMES = [mutation.name for mutation in MUTATIONS]

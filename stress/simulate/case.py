@@ -158,7 +158,7 @@ def _limits(random: Random, count: int) -> dict[str, Any]:
         "accepts_a_turn": (1, 3),
         "rows_a_turn": (1, 5),
         "expiries_a_turn": (1, 10),
-        "turn_bytes": (3000, 20_000),
+        "turn_bytes": (1500, 5000),
         "receive_bytes": (448, 1000, 65536),
         "quantum_bytes": (5000, 20_000, 60_000),
         "step_bytes": (50, 500),
@@ -173,8 +173,9 @@ def _limits(random: Random, count: int) -> dict[str, Any]:
         "rows_per_peer_max": (max(1, count // 3),),
         "datagrams_a_turn": (1, 3),
         "datagram_bytes": (1006,),
-        "datagram_rows_max": (max(1, count // 2), count),
+        "datagram_rows_max": (1, max(1, count // 2)),
         "datagram_queue_bytes": (1200, 5000),
+        "amplification_max": (1.0,),
     }
-    names = random.sample(list(drawn), random.randint(1, 8))
+    names = random.sample(list(drawn), random.randint(1, 10))
     return {name: random.choice(drawn[name]) for name in names}

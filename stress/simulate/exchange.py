@@ -22,6 +22,7 @@ from ..clients.letters import (
     Parts,
 )
 from .served import Served, Service
+from .stage import ContractError
 
 ADDRESS = "udp:server:7"
 TOLD_AGAIN_MOST = 3
@@ -43,13 +44,19 @@ class Exchange:
         self.told = 0  # how often it has been
         self.under_way = False
         self.answered = False
+        self.owed = Owed(row)
 
     def feed(self, data: bytes) -> None:
         """Store what came."""
+        self.owed.fed(data)
         self.data = data
 
     def step(self) -> Want:
         """Answer one part; wait for the next."""
+        self.owed.check()
+        return self.owed.wants(self._step())
+
+    def _step(self) -> Want:
         if self.answered:
             self.answered = False
             self.row.proven = True
@@ -57,6 +64,8 @@ class Exchange:
         if self.data is None:
             return self._rest()
         data, self.data = self.data, None
+        if not data:
+            return self._rest()  # no answer to that, and no end either
         number, part, count, body = read(data)
         if number == self.number and part < len(self.parts):
             return self.said
@@ -67,6 +76,7 @@ class Exchange:
         return self._take(part, count, body)
 
     def _take(self, part: int, count: int, body: bytes) -> Want:
+        next(iter(self.row.table.rows.values())).wake()  # somebody, whatever it is doing
         self.parts.append(body)
         self.told = 0
         self.due = self.row.now + PAUSE_SECONDS
@@ -90,6 +100,48 @@ class Exchange:
     def refuse(self, reason: Reason) -> bytes:
         """Say nothing: who asks again begins anew."""
         return b""
+
+
+class Owed:
+    """What the engine owes such a row, as its machine sees it."""
+
+    def __init__(self, row: DatagramRow) -> None:
+        self.row = row
+        self.active_at = row.now
+        self.requests = 0
+        self.said = 0  # bytes, at the most
+        self.fed_since = False  # it has rested
+
+    def fed(self, data: bytes) -> None:
+        """A datagram has come. Raises ContractError where it should not have."""
+        if len(data) > self.row.limits.datagram_bytes:
+            raise ContractError(f"fed {len(data)} bytes of a datagram, which may have been more")
+        self.check()
+        self.fed_since = True
+
+    def wants(self, want: Want) -> Want:
+        """Note what the machine wants, and return it."""
+        if want is NEXT:
+            self.requests += 1
+        if want is NEXT or (self.fed_since and isinstance(want, bytes)):
+            self.active_at = self.row.now
+        if isinstance(want, bytes):
+            self.said += len(want)
+        elif want is not NEXT:
+            self.fed_since = False
+        return want
+
+    def check(self) -> None:
+        """Compare with the row. Raises ContractError."""
+        row = self.row
+        if row.output is not None:
+            raise ContractError("stepped or fed while its output waits")
+        if row.active_at != self.active_at:
+            raise ContractError(f"active at {row.active_at}, last answered at {self.active_at}")
+        if row.requests != self.requests or row.sent > self.said:
+            raise ContractError(f"{row.requests} requests and {row.sent} bytes, of {self.requests} and {self.said}")
+        if not row.proven and row.sent > row.limits.amplification_max * row.received:
+            raise ContractError(f"unproven, and sent {row.sent} bytes for {row.received}")
 
 
 def read(data: bytes) -> tuple[int, int, int, bytes]:

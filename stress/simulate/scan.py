@@ -7,7 +7,7 @@ from ...engine.machine import File
 from ...engine.outbox import ENTRY_BYTES
 from ...engine.outside import Client
 from ...engine.platform import READABLE, WRITABLE, Where
-from ...engine.row import CLOSED, IDLE, LINGERING, READING, WAITING, WORKING
+from ...engine.row import CLOSED, IDLE, LINGERING, READING, WAITING, WORKING, WRITING
 from ...engine.simulation import Simulation
 from ...engine.stream_row import StreamRow, interest
 from ...engine.table import Table
@@ -85,13 +85,19 @@ class Scan:
         places = len(table.by_descriptor) + sum(endpoint.rows for endpoint in endpoints)
         if places != len(table.rows):
             raise BrokenError("sums over rows", f"{len(table.rows)} rows on {places} descriptors or at endpoints")
-        for endpoint in endpoints:
-            self._check_endpoint(endpoint)
+
+    def look_at_endpoints(self) -> None:
+        """Look at every endpoint, of which there are few. Raises BrokenError."""
+        for door in self.table.doors.values():
+            if isinstance(door, Endpoint):
+                self._check_endpoint(door)
 
     def _check_endpoint(self, endpoint: Endpoint) -> None:
         """What waits is within its cap, and the poller is asked for what is needed."""
         waiting = endpoint.outbox.waiting
         waits = sum(len(data) + ENTRY_BYTES for data, _, _ in waiting)
+        if waits != endpoint.outbox.queued_bytes:
+            raise BrokenError("bytes that wait", f"{endpoint} counts {endpoint.outbox.queued_bytes} of {waits}")
         if waits > endpoint.limits.datagram_queue_bytes or endpoint.rows > endpoint.limits.datagram_rows_max:
             raise BrokenError("an endpoint over its limit", f"{endpoint}: {waits} bytes wait, {endpoint.rows} rows")
         asked, needed = self.asked.get(endpoint.descriptor, 0), READABLE | (WRITABLE if waiting else 0)
@@ -121,6 +127,8 @@ class Scan:
         """Who is not in the queue waits for something that will come."""
         if row.state == WORKING:
             raise BrokenError("a lost wake-up", f"{row} has work in hand and is not in the queue")
+        if row.state == WRITING and row.output is None:
+            raise BrokenError("a lost wake-up", f"{row} waits for what has gone")
         if due == NEVER:
             raise BrokenError("a row without a deadline", str(row))
         if due < row.alarm:

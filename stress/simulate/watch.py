@@ -7,7 +7,7 @@ a crowd of 200 costs little more than one client.
 
 from collections.abc import Callable, Mapping
 
-from ...engine import Cause, Limits, Reactor, Reason, Row
+from ...engine import Cause, DatagramRow, Limits, Reactor, Reason, Row
 from ...engine.memory import end_of
 from ...engine.memory_poller import MemoryPoller
 from ...engine.outside import Client
@@ -113,6 +113,11 @@ class Watch:
             raise BrokenError("a table over its limit", f"{len(table.by_descriptor)} rows of {table.rows_max}")
         if table.held + table.kept > table.held_bytes_max:
             raise BrokenError("a table over its limit", f"{table.held} bytes of {table.held_bytes_max}")
+        totals, letters = table.totals, self.simulation.datagrams
+        if (totals.datagrams_received, totals.datagrams_sent) != (letters.received, letters.sent):
+            counts = f"{totals.datagrams_received} in and {totals.datagrams_sent} out are counted"
+            raise BrokenError("datagrams", f"{counts}, {letters.received} and {letters.sent} went through the endpoint")
+        self.scan.look_at_endpoints()
         self.visits.end(self.queue.served)
         self.queue.turn_ends()
         if self._events >= EVENTS_A_ROW * len(table.rows):
@@ -128,6 +133,8 @@ class Watch:
             raise BrokenError("a row that ended twice", str(row))
         if row.reason is None:
             raise BrokenError("a row that ended without a reason", str(row))
+        if isinstance(row, DatagramRow) and row.reason.cause is Cause.PEER_LOST:
+            raise BrokenError("a row lost for nothing", f"{row}: nobody is told that a peer of many has gone")
         if row.reason.cause is Cause.EVICTED and not row.held:
             raise BrokenError("a row evicted that held nothing", str(row))
         self._freed.add(row.key)
