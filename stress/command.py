@@ -1,11 +1,7 @@
-"""`partway stress WHAT`: what tells whether a server holds. Each part is a command of its own."""
+"""`partway stress`: what tells whether a server holds. Each part is a command of its own."""
 
 import sys
 from collections.abc import Sequence
-
-from .options import Parser
-
-ABOUT = "does a server hold?"
 
 
 def main(words: Sequence[str]) -> int:
@@ -14,11 +10,12 @@ def main(words: Sequence[str]) -> int:
         from .simulate.command import main as simulate
 
         return simulate(words[1:])
-    parser = Parser(prog="partway stress", description=ABOUT)
-    parts = parser.add_subparsers(dest="what", required=True, metavar="simulate")
-    parts.add_parser("simulate", help="a server and its clients from a seed, with faults: many seeds", add_help=False)
-    parser.parse_args(words)
-    raise AssertionError("every part that the parser knows has been run")
+    try:
+        from .attack.command import main as attack
+    except ImportError as error:
+        sys.stderr.write(f"partway stress: {error}: pip install 'partway[stress]'\n")
+        return 2
+    return attack(words)
 
 
 if __name__ == "__main__":

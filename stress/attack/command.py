@@ -1,0 +1,139 @@
+"""`partway stress KIND TARGET`: slow or hostile clients against a server, and what an honest one sees meanwhile.
+
+    partway stress drip-head http://127.0.0.1:8000/ --count 1000 --duration 30 --fail-if 'p99>50ms'
+
+Exit codes: 0 where no gate has failed, 1 where one has or nothing could be measured, 2 for a mistake, 130 when it was
+interrupted; what was seen until then is reported all the same.
+"""
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+from ...engine import Reactor
+from ...engine.kernel import Kernel
+from ...protocols.addresses import MistakeError
+from ..options import Parser, number, writable
+from .crowd import Plan
+from .gates import Gate, parse_gate
+from .kinds import ATTACKS
+from .run import Order, Run
+from .summary import figures_of, lines_of
+from .target import PROTOCOLS, parse_target
+
+NAME = "partway stress"
+INTERRUPTED = 130
+
+
+def main(words: Sequence[str]) -> int:
+    """Run it; return the exit code."""
+    parser = _parser()
+    options = parser.parse_args(words)
+    try:
+        order = _order(options)
+        gates = [parse_gate(text) for text in options.fail_if]
+    except MistakeError as mistake:
+        parser.error(str(mistake))
+    return _attack(order, gates, options)
+
+
+def _parser() -> Parser:
+    kinds = "".join(f"\n  {name:16}{attack.about}" for name, attack in ATTACKS.items())
+    parser = Parser(
+        prog=NAME,
+        description="Slow and hostile clients against a server, and what an honest one sees meanwhile.",
+        epilog=f"kinds:{kinds}",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("kind", choices=tuple(ATTACKS), metavar="KIND", help="what the clients do, see below")
+    add("target", metavar="TARGET", help="http://HOST:PORT/PATH, HOST:PORT or unix:PATH")
+    add("--protocol", choices=PROTOCOLS, help="what it speaks (default: http for a URL, else raw: any bytes)")
+    add("--say", metavar="TEXT", help="a whole request; \\n and the like are understood")
+    add("--count", type=number(1, 10**6), default=100, metavar="N", help="clients at once (default: 100)")
+    add("--ramp", type=_seconds, default=1.0, metavar="SECONDS", help="in which they come (default: 1)")
+    add(
+        "--rate",
+        type=number(1, 10**6),
+        default=100,
+        metavar="N",
+        help="a second in place of who has gone (default: 100)",
+    )
+    add("--duration", type=_seconds, default=10.0, metavar="SECONDS", help="of the attack (default: 10)")
+    add("--calm", type=_seconds, default=2.0, metavar="SECONDS", help="before it, to compare with (default: 2)")
+    add(
+        "--visits", type=number(1, 10_000), default=20, metavar="N", help="of the honest client, a second (default: 20)"
+    )
+    add("--seed", type=number(0, 2**63), metavar="N", help="of what clients draw")
+    add("--json", type=writable, metavar="FILE", help="write all that was seen there, too")
+    add("--fail-if", action="append", default=[], metavar="GATE", help="such as p99>50ms or survivors>0; repeatable")
+    add("--i-own-this-host", action="store_true", help="the target is not this machine, and may be attacked")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    """Read seconds."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if 0 <= seconds <= 1e6:
+        return seconds
+    raise argparse.ArgumentTypeError(f"not a number of seconds: {text!r}")
+
+
+def _order(options: argparse.Namespace) -> Order:
+    target = parse_target(options.target, options.protocol, options.i_own_this_host)
+    attack = ATTACKS[options.kind]
+    if attack.uploads and target.protocol != "http":
+        raise MistakeError(f"{options.kind} is for HTTP")
+    say = None
+    if options.say is not None:
+        try:
+            say = options.say.encode().decode("unicode_escape").encode("latin-1").decode()
+        except UnicodeError as error:
+            raise MistakeError(f"--say: {error}") from None
+        if not say:
+            raise MistakeError("--say: nothing")
+    plan = Plan(options.count, options.ramp, options.rate)
+    return Order(options.kind, target, plan, options.duration, options.calm, options.visits, say)
+
+
+def _attack(order: Order, gates: Sequence[Gate], options: argparse.Namespace) -> int:
+    platform = Kernel()
+    if options.seed is not None:
+        platform.random = Random(options.seed)
+    reactor = Reactor(platform)
+    run = Run(order, reactor)
+    before = signal.signal(signal.SIGINT, lambda number, frame: run.interrupt())
+    try:
+        report = run.go()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        reactor.close()
+    return _tell(report, run, gates, options.json)
+
+
+def _tell(report: dict[str, object], run: Run, gates: Sequence[Gate], file: Path | None) -> int:
+    if run.failed:
+        print(f"{NAME}: the honest client has failed", file=sys.stderr)
+        return 1
+    for line in lines_of(report):
+        print(line)
+    if file is not None:
+        file.write_text(json.dumps(report, indent=1) + "\n")
+    if not (run.before.answered or run.during.answered):
+        print(f"{NAME}: no honest client has been answered", file=sys.stderr)
+        return INTERRUPTED if run.interrupted else 1
+    figures = figures_of(report)
+    failed = [gate for gate in gates if gate.fails(figures)]
+    for gate in failed:
+        print(f"failed: {gate.text}")
+    if run.interrupted:
+        return INTERRUPTED
+    return 1 if failed else 0

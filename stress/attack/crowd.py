@@ -1,0 +1,139 @@
+"""The crowd: who comes when, who is there, how long each was, and why it went."""
+
+from collections import Counter
+from collections.abc import Mapping
+from errno import EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM
+from functools import partial
+from typing import NamedTuple
+
+from ...engine import Cause, Limits, Reactor, Reason, Row
+from ..clients.kinds import Kind
+from .kinds import Attack
+from .target import Target
+from .words import Asking, Words, ear_of
+
+TICK_SECONDS = 0.02  # those whose time has come begin together
+ENDLESS = float("inf")
+PATIENT = Limits(
+    idle_seconds=ENDLESS,
+    request_seconds=ENDLESS,
+    waiting_seconds=ENDLESS,
+    stall_seconds=ENDLESS,
+    rate_min=0,
+    linger_seconds=1.0,
+    receive_bytes=4096,
+)
+RAISE = {
+    EMFILE: "out of descriptors: raise `ulimit -n`",
+    ENFILE: "the machine is out of descriptors: raise fs.file-max",
+    EADDRNOTAVAIL: "out of ports: widen net.ipv4.ip_local_port_range, or attack fewer at once",
+    ENOBUFS: "out of memory for sockets: raise net.ipv4.tcp_mem",
+    ENOMEM: "out of memory",
+}
+"""What to do when no more clients can be begun."""
+
+OUTCOMES: Mapping[Cause, str] = {
+    Cause.NOT_CONNECTED: "refused",
+    Cause.OPENING_TOO_LONG: "never connected",
+    Cause.PEER_LOST: "reset",
+    Cause.PEER_ERROR: "heard nonsense",
+    Cause.MACHINE_ERROR: "failed",
+}
+"""How a client's end is told that was not in order."""
+
+SERVED = "served"  # it has got all that it has asked for
+CUT_OFF = "cut off"  # the server has ended its side
+LEFT = "left"  # by itself
+
+
+class Plan(NamedTuple):
+    """How many at once, within how many seconds they come, and how many a second may come in place of who has gone."""
+
+    clients: int
+    ramp: float
+    rate: float
+
+
+class Crowd:
+    """Clients of one kind. `lived` are the seconds of those that have ended; `unable` is why no more can begin."""
+
+    def __init__(self, reactor: Reactor, target: Target, attack: Attack, words: Words, plan: Plan) -> None:
+        self.reactor = reactor
+        self.target = target
+        self.attack = attack
+        self.words = words
+        self.plan = plan
+        self.began = 0.0
+        self.started = 0
+        self.peak = 0
+        self.outcomes: Counter[str] = Counter()
+        self.statuses: Counter[str] = Counter()
+        self.lived: list[float] = []
+        self.unable = ""
+        self.over = False
+        self._alive: dict[int, float] = {}  # when each has come, by its row's key
+        self._credit = 0.0  # clients that may come in place of others
+
+    @property
+    def alive(self) -> int:
+        """How many there are now."""
+        return len(self._alive)
+
+    def ages(self) -> list[float]:
+        """Return for how many seconds each of those has been there that are there."""
+        now = self.reactor.now
+        return [now - born for born in self._alive.values()]
+
+    def begin(self) -> None:
+        """Have the first come."""
+        self.began = self.reactor.platform.now()
+        self._tick()
+
+    def end(self) -> None:
+        """Nobody comes any more, and what becomes of those who are there is not counted."""
+        self.over = True
+
+    def _tick(self) -> None:
+        if self.over:
+            return
+        self._come()
+        self.reactor.after(TICK_SECONDS, self._tick)
+
+    def _come(self) -> None:
+        plan = self.plan
+        if not self.attack.returns or self.started < plan.clients:
+            passed = self.reactor.platform.now() - self.began
+            due = plan.clients if passed >= plan.ramp else int(plan.clients * passed / plan.ramp)
+            wanted = due - self.started
+        else:
+            self._credit = min(plan.clients, self._credit + plan.rate * TICK_SECONDS)
+            wanted = min(int(self._credit), plan.clients - self.alive)
+            self._credit -= max(0, wanted)
+        for _ in range(wanted):
+            if not self._add():
+                break
+
+    def _add(self) -> bool:
+        try:
+            self.reactor.connect(self.target.address, self._make, PATIENT)
+        except OSError as error:
+            self.unable = RAISE.get(error.errno or 0, str(error))
+            return False
+        self.started += 1
+        self.peak = max(self.peak, self.alive)
+        return True
+
+    def _make(self, row: Row) -> Kind:
+        dialogue = Asking(self.words, ear_of(self.target, self.statuses))
+        machine = self.attack.machine(row, dialogue, self.attack.requests)
+        machine.ended = partial(self._ended, row.key, machine)  # type: ignore[attr-defined]
+        self._alive[row.key] = self.reactor.platform.now()
+        return machine
+
+    def _ended(self, key: int, machine: Kind, reason: Reason) -> None:
+        born = self._alive.pop(key, None)
+        if self.over or born is None:
+            return
+        in_order = SERVED if machine.behaves and machine.satisfied else CUT_OFF if machine.over else LEFT
+        self.outcomes[OUTCOMES.get(reason.cause, in_order)] += 1
+        self.lived.append(self.reactor.platform.now() - born)

@@ -1,0 +1,104 @@
+"""The kinds of attackers, by name. Most are the simulation's own clients; here are those that go on for ever."""
+
+from typing import ClassVar, NamedTuple
+
+from ...engine import ABORT, CLOSE, Read, Wait, Want
+from ..clients.dialogue import Dialogue
+from ..clients.kinds import Churner, Deaf, Garbler, HalfCloser, Hasty, Kind, Mute, Place, Silent, SlowReader
+from .words import Asking
+
+DRIP_SECONDS = 1.0  # between two bytes
+PIPELINED = 100
+
+
+class Drip(Kind):
+    """Begins a request, and goes on with it byte by byte, for ever."""
+
+    behaves: ClassVar[bool] = False
+
+    def __init__(self, row: Place, dialogue: Dialogue, requests: int) -> None:
+        super().__init__(row, dialogue, requests)
+        self.said = -1  # bytes of it, after its beginning
+        self.paused = False
+
+    @property
+    def words(self) -> Asking:
+        """The dialogue, which must be one that has something to drip."""
+        assert isinstance(self.dialogue, Asking)
+        return self.dialogue
+
+    def act(self) -> Want:
+        """Say the next byte, then wait."""
+        if self.over:
+            return CLOSE
+        self.paused = not self.paused
+        if not self.paused:
+            return Read(DRIP_SECONDS)
+        self.said += 1
+        return self.begin() if self.said == 0 else self.drip(self.said - 1)
+
+    def begin(self) -> bytes:
+        """Return how it begins."""
+        return self.words.words.begun
+
+    def drip(self, place: int) -> bytes:
+        """Return one byte of what is said again and again."""
+        more = self.words.words.more
+        return more[place % len(more) :][:1]
+
+
+class DripBody(Drip):
+    """Promises a long body, and sends it byte by byte."""
+
+    def begin(self) -> bytes:
+        """Return the head."""
+        upload = self.words.words.upload
+        assert upload is not None
+        return upload
+
+    def drip(self, place: int) -> bytes:
+        """Return a byte of the body."""
+        return b"x"
+
+
+class Resetter(Kind):
+    """Resets the connection in the middle of a request: the first client after no byte, the next after one..."""
+
+    behaves: ClassVar[bool] = False
+
+    def __init__(self, row: Place, dialogue: Dialogue, requests: int) -> None:
+        super().__init__(row, dialogue, requests)
+        self.steps = 0
+
+    def act(self) -> Want:
+        """Say a part, let it arrive, and go."""
+        self.steps += 1
+        if self.steps == 1:
+            request = self.dialogue.ask()
+            return request[: self.row.key % (len(request) + 1)]
+        return Wait(0.0) if self.steps == 2 else ABORT
+
+
+class Attack(NamedTuple):
+    """A kind: its machine, what it does, and how often it asks. `returns`: who has gone is replaced by another."""
+
+    machine: type[Kind]
+    about: str
+    requests: int = 0
+    returns: bool = False
+    uploads: bool = False
+
+
+ATTACKS: dict[str, Attack] = {
+    "silent": Attack(Mute, "connects, and says nothing"),
+    "drip-head": Attack(Drip, "begins a request, a byte a second"),
+    "drip-body": Attack(DripBody, "promises a long body, and sends a byte a second", uploads=True),
+    "no-read": Attack(Deaf, "asks again and again, and reads nothing", 10_000),
+    "slow-read": Attack(SlowReader, "asks, and reads a little now and then", 1000),
+    "idle-keepalive": Attack(Silent, "asks once, and stays", 1),
+    "churn": Attack(Churner, "connects and goes", returns=True),
+    "reset": Attack(Resetter, "resets the connection within a request, at every byte", 1, returns=True),
+    "half-close": Attack(HalfCloser, "asks, ends its side, and waits for the answer", 1, returns=True),
+    "garbage": Attack(Garbler, "says what means nothing", 3, returns=True),
+    "pipeline": Attack(Hasty, f"sends {PIPELINED} requests at once", PIPELINED, returns=True),
+}

@@ -1,0 +1,149 @@
+"""One attack, from the calm before it to the report."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import IO, Any, NamedTuple
+
+from ...engine import Reactor
+from .crowd import Crowd, Plan
+from .gauge import Gauge
+from .kinds import ATTACKS
+from .latency import Latency
+from .probe import Outcome
+from .target import Target
+from .words import words_of
+
+SAMPLE_SECONDS = 0.5
+PATIENCE_SECONDS = 10.0  # of the honest client
+PIPE_BYTES = 1 << 16
+
+
+class Order(NamedTuple):
+    """What the user has asked for. Times are in seconds, `visits` are the honest client's a second."""
+
+    kind: str
+    target: Target
+    plan: Plan
+    duration: float
+    calm: float
+    visits: float
+    say: str | None = None
+
+
+class Run:
+    """The crowd in this process, the honest client in another, and what is read off the server meanwhile."""
+
+    def __init__(self, order: Order, reactor: Reactor) -> None:
+        self.order = order
+        self.reactor = reactor
+        say = None if order.say is None else order.say.encode()
+        self.crowd = Crowd(reactor, order.target, ATTACKS[order.kind], words_of(order.target, say), order.plan)
+        self.gauge = Gauge(order.target.address)
+        self.before, self.during = Latency(), Latency()
+        self.visits: list[Outcome] = []
+        self.samples: list[dict[str, Any]] = []
+        self.interrupted = False
+        self.began = 0.0
+        self.attacked = float("inf")  # since when
+        self.failed = False  # the honest client has, without which there is nothing to tell
+        self.survivors: list[float] | None = None  # how long each has been there, when the time is over
+        self._unread = b""
+        self._date = datetime.now(UTC)
+
+    def go(self) -> dict[str, Any]:
+        """Run it to its end; return the report."""
+        order, reactor = self.order, self.reactor
+        with subprocess.Popen(self._probe(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as probe:
+            assert probe.stdout is not None and probe.stdin is not None
+            descriptor = probe.stdout.fileno()
+            os.set_blocking(descriptor, False)
+            reactor.watch(descriptor, lambda: self._hear(descriptor))
+            try:
+                self.began = reactor.platform.now()
+                self._sample()
+                reactor.after(order.calm, self._attack)
+                reactor.after(order.calm + order.duration, lambda: self._stop(probe.stdin))
+                reactor.run()
+                self._end()
+            finally:
+                reactor.unwatch(descriptor)
+                probe.terminate()
+        return self._report()
+
+    def interrupt(self) -> None:
+        """End it now, and report what there is."""
+        self.interrupted = True
+        self.reactor.stop()
+
+    def _probe(self) -> list[str]:
+        order = self.order
+        words = [order.target.text, order.target.protocol, str(order.visits), str(PATIENCE_SECONDS)]
+        return [sys.executable, "-m", "partway.stress.attack.probe", *words, *([order.say] if order.say else [])]
+
+    def _attack(self) -> None:
+        self.attacked = self.reactor.platform.now()
+        self.crowd.begin()
+
+    def _stop(self, visits: IO[bytes] | None) -> None:
+        """The time is over. The crowd stays until the last visit of the honest client has its outcome."""
+        self._end()
+        assert visits is not None
+        visits.close()
+
+    def _end(self) -> None:
+        if self.survivors is None:
+            self.survivors = self.crowd.ages()
+            self.crowd.end()
+
+    def _hear(self, descriptor: int) -> None:
+        """Take what the honest client tells. It does so on the same clock."""
+        while True:
+            try:
+                data = os.read(descriptor, PIPE_BYTES)
+            except BlockingIOError:
+                return
+            if not data:
+                self.failed = self.survivors is None
+                self.reactor.stop()
+                return
+            *lines, self._unread = (self._unread + data).split(b"\n")
+            for line in lines:
+                began, seconds, what = line.decode().split(" ", 2)
+                outcome = Outcome(float(began), float(seconds), what)
+                self.visits.append(outcome)
+                (self.before if outcome.began < self.attacked else self.during).add(outcome)
+
+    def _sample(self) -> None:
+        reading = self.gauge.read()
+        sample: dict[str, Any] = {"at": self.reactor.platform.now() - self.began, "clients": self.crowd.alive}
+        if reading is not None:
+            sample.update(reading._asdict())
+        self.samples.append(sample)
+        self.reactor.after(SAMPLE_SECONDS, self._sample)
+
+    def _report(self) -> dict[str, Any]:
+        order, crowd, survivors = self.order, self.crowd, self.survivors or []
+        return {
+            "kind": order.kind,
+            "target": order.target.text,
+            "protocol": order.target.protocol,
+            "date": self._date.isoformat(timespec="seconds"),
+            "plan": order.plan._asdict(),
+            "seconds": {"calm": order.calm, "attack": order.duration},
+            "interrupted": self.interrupted,
+            "clients": {
+                "started": crowd.started,
+                "peak": crowd.peak,
+                "survivors": len(survivors),
+                "outcomes": dict(crowd.outcomes.most_common()),
+                "statuses": dict(crowd.statuses.most_common()),
+                "lived": [round(seconds, 3) for seconds in sorted(crowd.lived)],
+                "ages": [round(seconds, 3) for seconds in sorted(survivors)],
+                "unable": crowd.unable,
+            },
+            "probe": {"before": self.before.figures(), "during": self.during.figures()},
+            "visits": [[round(one.began - self.began, 4), round(one.seconds, 6), one.what] for one in self.visits],
+            "samples": self.samples,
+        }

@@ -1,0 +1,68 @@
+"""What is attacked: where it is, what it speaks, and whether it may be attacked at all."""
+
+import re
+from ipaddress import ip_address
+from typing import NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+from ...engine import Address
+from ...protocols.addresses import MistakeError, addresses_of
+
+PROTOCOLS = ("http", "lines", "raw")
+PORTS = {"http": 80}
+PLAIN = re.compile(r"[!-~]+")
+
+
+class Target(NamedTuple):
+    """A server. `host` and `path` are what an HTTP request names; `text` is what the user has said."""
+
+    text: str
+    protocol: str
+    address: Address
+    host: str = ""
+    path: str = ""
+
+
+def parse_target(text: str, protocol: str | None, owned: bool) -> Target:
+    """Read a target: a URL, or an address as `--bind` takes it. Names are looked up.
+
+    `owned`: the user has said that a host that is not this machine is their own. Raises MistakeError.
+    """
+    target = _url(text) if text.startswith("http:") else _plain(text, protocol or "raw")
+    if protocol is not None and target.protocol != protocol:
+        raise MistakeError(f"{text}: a URL of HTTP, and --protocol {protocol}")
+    if not owned and not is_local(target.address):
+        raise MistakeError(f"{text}: not this machine; say --i-own-this-host if you may attack it")
+    return target
+
+
+def is_local(address: Address) -> bool:
+    """Tell whether an address is one of this machine's, without a network between."""
+    return address.kind == "unix" or ip_address(address.host.partition("%")[0]).is_loopback
+
+
+def _url(text: str) -> Target:
+    try:
+        parts = urlsplit(text)
+        port = parts.port or PORTS[parts.scheme]
+    except ValueError as error:
+        raise MistakeError(f"{text}: {error}") from None
+    path = _path_of(parts)
+    if not parts.hostname or not PLAIN.fullmatch(path):
+        raise MistakeError(f"{text}: not http://HOST:PORT/PATH")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    address = addresses_of(f"{host}:{port}")[0]
+    return Target(text, "http", address, parts.netloc.rpartition("@")[2], path)
+
+
+def _path_of(parts: SplitResult) -> str:
+    query = f"?{parts.query}" if parts.query else ""
+    return (parts.path or "/") + query
+
+
+def _plain(text: str, protocol: str) -> Target:
+    address = addresses_of(text)[0]
+    if address.kind not in ("tcp", "unix"):
+        raise MistakeError(f"{text}: nothing to connect to")
+    host = text.removeprefix("tcp:") if address.kind == "tcp" else "localhost"
+    return Target(text, protocol, address, host, "/")

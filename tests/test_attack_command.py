@@ -1,0 +1,255 @@
+"""`partway stress KIND TARGET` as its user has it: real sockets, reports, gates, Ctrl-C, and mistakes in one line."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from partway.protocols.addresses import MistakeError
+from partway.protocols.command import main
+from partway.stress.attack.gates import parse_gate
+from partway.stress.attack.kinds import ATTACKS
+from partway.stress.attack.summary import duration, figures_of, lines_of
+from partway.stress.attack.target import is_local, parse_target
+from test_command import LOCAL, SECONDS_MOST, Served, served
+
+BRIEF = ("--count", "20", "--ramp", "0", "--duration", "0.6", "--calm", "0.6", "--visits", "50")
+STRESS = (sys.executable, "-m", "partway.protocols", "stress")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    (folder / "page").write_bytes(b"p" * 1000)
+    return folder
+
+
+def url_of(server: Served) -> str:
+    return f"{server.addresses[0]}/page"
+
+
+def wait_for_crowd(server: Served) -> None:
+    """Return when twenty clients are there."""
+    process = psutil.Process(server.process.pid)
+    end = time.monotonic() + SECONDS_MOST
+    while process.num_fds() < 25:
+        assert time.monotonic() < end, "no crowd comes"
+        time.sleep(0.01)
+
+
+# The whole command.
+
+
+@pytest.mark.parametrize("kind", ["silent", "reset"])
+def test_against_http(kind: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "report.json"
+    with served("http", str(folder), "--quiet", *LOCAL) as server:
+        gates = ("--fail-if", "max>1000s", "--fail-if", "errors>0")
+        assert main(["stress", kind, url_of(server), *BRIEF, *gates, "--json", str(file)]) == 0
+        said = capsys.readouterr()
+        report = json.loads(file.read_text())
+        assert server.end() == 0
+    assert said.err == ""
+    assert f"{kind} against http://127.0.0.1:" in said.out
+    assert (report["kind"], report["protocol"], report["interrupted"]) == (kind, "http", False)
+    clients, probe = report["clients"], report["probe"]
+    assert clients["started"] >= 20 and clients["unable"] == ""
+    assert clients["survivors"] == (20 if kind == "silent" else len(clients["ages"]))
+    assert len(clients["lived"]) == sum(clients["outcomes"].values())
+    assert probe["during"]["visits"] >= 20 and probe["before"]["visits"] > 0
+    assert probe["during"]["failures"] == {}
+    assert len(report["visits"]) == probe["before"]["visits"] + probe["during"]["visits"]
+    samples = report["samples"]
+    assert max(sample["clients"] for sample in samples) >= (20 if kind == "silent" else 0)
+    assert all(sample["memory"] > 2**20 and sample["descriptors"] > 3 for sample in samples), "of the server's process"
+    assert "the server: " in said.out
+
+
+def test_over_a_unix_socket_and_with_words_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "echo"
+    with served("echo", "--bind", f"unix:{path}") as server:
+        words = ["stress", "half-close", f"unix:{path}", "--protocol", "lines", "--say", r"a\tb\n", *BRIEF]
+        assert main(words) == 0
+        assert server.end() == 0
+    assert " served" in capsys.readouterr().out
+
+
+def test_gates(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with served("http", str(folder), "--quiet", *LOCAL) as server:
+        gates = ("--fail-if", "survivors>19", "--fail-if", "survivors>20", "--fail-if", "survivors>=100%")
+        assert main(["stress", "silent", url_of(server), *BRIEF, *gates]) == 1
+        assert server.end() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("failed")] == ["failed: survivors>19", "failed: survivors>=100%"]
+
+
+def test_nobody_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stress", "silent", "127.0.0.1:1", *BRIEF]) == 1
+    said = capsys.readouterr()
+    assert said.err == "partway stress: no honest client has been answered\n"
+    assert "20 refused" in said.out
+
+
+def test_a_server_that_dies_half_way(folder: Path) -> None:
+    words = ("silent", "--count", "20", "--ramp", "0", "--duration", "2", "--calm", "0.6", "--visits", "50")
+    with served("http", str(folder), "--quiet", *LOCAL) as server:
+        process = subprocess.Popen(
+            [*STRESS, words[0], url_of(server), *words[1:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        with process:
+            wait_for_crowd(server)
+            server.process.kill()
+            out, err = process.communicate(timeout=SECONDS_MOST)
+    assert (process.returncode, err) == (0, "")
+    assert " refused" in out.partition("beside them")[2]
+    assert "0 still there" in out
+
+
+def test_an_interrupt_ends_it_with_a_report(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    with served("http", str(folder), "--quiet", *LOCAL) as server:
+        words = [*STRESS, "silent", url_of(server), "--duration", "600", "--calm", "0.6", "--json", str(file)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            wait_for_crowd(server)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=SECONDS_MOST)
+        assert server.end() == 0
+    assert (process.returncode, err) == (130, "")
+    assert "silent against" in out
+    assert json.loads(file.read_text())["interrupted"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ((), "KIND"),
+        (("silent",), "TARGET"),
+        (("loud", "127.0.0.1:1"), "invalid choice: 'loud'"),
+        (("silent", "nowhere"), "nowhere"),
+        (("silent", "unixgram:/x"), "unixgram:/x: nothing to connect to"),
+        (("silent", "http://[::1/"), "Invalid IPv6 URL"),
+        (("silent", "http://127.0.0.1:99999/"), "Port out of range"),
+        (("silent", "http:///x"), "not http://HOST:PORT/PATH"),
+        (("silent", "http://127.0.0.1:1/a b"), "not http://HOST:PORT/PATH"),
+        (("silent", "http://127.0.0.1:1/", "--protocol", "lines"), "a URL of HTTP, and --protocol lines"),
+        (("silent", "192.0.2.1:80"), "not this machine; say --i-own-this-host"),
+        (("silent", "http://192.0.2.1/"), "not this machine"),
+        (("drip-body", "127.0.0.1:1"), "drip-body is for HTTP"),
+        (("silent", "127.0.0.1:1", "--count", "0"), "not a number from 1"),
+        (("silent", "127.0.0.1:1", "--duration", "-1"), "not a number of seconds: '-1'"),
+        (("silent", "127.0.0.1:1", "--ramp", "nan"), "not a number of seconds: 'nan'"),
+        (("silent", "127.0.0.1:1", "--say", ""), "--say: nothing"),
+        (("silent", "127.0.0.1:1", "--say", "\\x"), "--say: "),
+        (("silent", "127.0.0.1:1", "--fail-if", "p99"), "--fail-if p99: not a figure"),
+        (("silent", "127.0.0.1:1", "--fail-if", "p98>1s"), "--fail-if p98>1s: p98 is none of p50, p99"),
+        (("silent", "127.0.0.1:1", "--fail-if", "p99>50"), "--fail-if p99>50: p99 needs us, ms or s"),
+        (("silent", "127.0.0.1:1", "--fail-if", "errors>5ms"), "--fail-if errors>5ms: errors is no time"),
+        (("silent", "127.0.0.1:1", "--json", "/nowhere/x"), "cannot be written"),
+    ],
+)
+def test_mistakes(words: tuple[str, ...], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["stress", *words])
+    said = capsys.readouterr()
+    assert ended.value.code == 2
+    assert said.out == "" and said.err.count("\n") == 1 and said.err.startswith("partway stress: ")
+    assert why in said.err
+
+
+def test_help_names_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["stress", "--help"])
+    said = capsys.readouterr().out
+    assert all(f"  {name} " in said and attack.about in said for name, attack in ATTACKS.items())
+
+
+def test_without_its_libraries(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in [name for name in sys.modules if name.startswith("partway.stress.attack")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "hdrh.histogram", None)
+    assert main(["stress", "silent", "127.0.0.1:1"]) == 2
+    assert "pip install 'partway[stress]'" in capsys.readouterr().err
+
+
+# Its parts.
+
+
+@pytest.mark.parametrize(
+    ("text", "local"),
+    [
+        ("127.0.0.1:1", True),
+        ("127.9.9.9:1", True),
+        ("[::1]:1", True),
+        ("unix:/x", True),
+        ("192.0.2.1:1", False),
+        ("[2001:db8::1]:1", False),
+        ("0.0.0.0:1", False),
+    ],
+)
+def test_what_is_this_machine(text: str, local: bool) -> None:
+    target = parse_target(text, None, owned=True)
+    assert is_local(target.address) is local
+    if not local:
+        with pytest.raises(MistakeError, match="i-own-this-host"):
+            parse_target(text, None, owned=False)
+
+
+def test_urls() -> None:
+    target = parse_target("http://user:secret@127.0.0.1/a?b=c#d", None, owned=False)
+    assert (str(target.address), target.host, target.path) == ("127.0.0.1:80", "127.0.0.1", "/a?b=c")
+    assert parse_target("http://[::1]:8000", None, owned=False)[2:] == (("tcp", "::1", 8000), "[::1]:8000", "/")
+    assert parse_target("127.0.0.1:80", "http", owned=False).host == "127.0.0.1:80"
+
+
+FIGURES = {"p50": 0.01, "p99": 0.05, "p99.9": None, "max": 0.1, "errors": 2.0, "errors%": 0.02, "survivors": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "fails"),
+    [
+        ("p99>50ms", False),
+        ("p99>=50ms", True),
+        ("p99 > 49999us", True),
+        ("max>0.09s", True),
+        ("p50<20ms", True),
+        ("p50<=9.9ms", False),
+        ("p99.9>1000s", True),
+        ("errors>1", True),
+        ("errors>2", False),
+        ("errors>1%", True),
+        ("errors>2.5%", False),
+        ("survivors>0", False),
+    ],
+)
+def test_when_gates_fail(text: str, fails: bool) -> None:
+    """What could not be measured fails every gate."""
+    assert parse_gate(text).fails(FIGURES) is fails
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.0000123, "12 µs"), (0.00123, "1.23 ms"), (0.123, "123 ms"), (1.234, "1.23 s")]
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_a_summary_of_nothing() -> None:
+    nothing: dict[str, Any] = {"visits": 0, "errors": 0, "failures": {}, "p50": None, "p99": None, "p99.9": None}
+    nothing["max"] = None
+    clients = {"started": 0, "peak": 0, "survivors": 0, "outcomes": {}, "statuses": {}, "lived": []}
+    report = {
+        "kind": "silent",
+        "target": "x",
+        "clients": {**clients, "unable": "out of ports"},
+        "probe": {"before": nothing, "during": nothing},
+        "samples": [],
+    }
+    lines = list(lines_of(report))
+    assert "  no more could begin: out of ports" in lines and "  beside them: no visits" in lines
+    assert set(figures_of(report).values()) == {None, 0}

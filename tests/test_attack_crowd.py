@@ -1,0 +1,181 @@
+"""Every kind of attacker, against `partway http` under its stock limits, in the simulation: what becomes of each."""
+
+from typing import Any
+
+import pytest
+from partway.engine import Limits, Reactor, parse_address
+from partway.engine.simulation import Simulation
+from partway.protocols.http import Request, Response, Server
+from partway.stress.attack.crowd import PATIENT, Crowd, Plan
+from partway.stress.attack.kinds import ATTACKS
+from partway.stress.attack.target import Target
+from partway.stress.attack.words import Words, words_of
+
+TARGET = Target("http://server/", "http", parse_address("server:80"), "server", "/")
+COUNT = 7
+
+
+class World:
+    """A server of pages, and a crowd, on one reactor: no kind minds."""
+
+    def __init__(self, kind: str, plan: Plan, target: Target = TARGET, **options: Any) -> None:
+        self.simulation = Simulation(1, **options)
+        self.notices: list[str] = []
+        self.requests: list[Request] = []
+        self.reactor = Reactor(self.simulation, observer=lambda notice: self.notices.append(str(notice)))
+        if target is TARGET:
+            self.listener = self.reactor.listen("server:80", Server(self.answer), Limits())
+        self.crowd = Crowd(self.reactor, target, ATTACKS[kind], words_of(target, None), plan)
+        self.crowd.begin()
+
+    def answer(self, request: Request) -> Response:
+        self.requests.append(request)
+        return Response(200, body=b"x" * 20_000)
+
+    def run(self, seconds: float) -> Crowd:
+        self.simulation.run(self.reactor, seconds)
+        return self.crowd
+
+    def close(self) -> None:
+        self.reactor.close()
+        assert self.simulation.descriptors_used() == 0
+        assert self.notices == []
+
+
+@pytest.fixture
+def world() -> Any:
+    made: list[World] = []
+
+    def make(*arguments: Any, **options: Any) -> World:
+        made.append(World(*arguments, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome", "seconds", "status"),
+    [
+        ("silent", "cut off", 15.0, ""),
+        ("drip-head", "cut off", 10.0, "408"),
+        ("drip-body", "cut off", 10.0, "408"),
+        ("no-read", "reset", 30.0, ""),
+        ("slow-read", "reset", 30.0, ""),
+        ("idle-keepalive", "cut off", 15.0, "200"),
+    ],
+)
+def test_who_stays_is_gone_in_the_end(world: Any, kind: str, outcome: str, seconds: float, status: str) -> None:
+    crowd = world(kind, Plan(COUNT, 0.0, 1)).run(60.0)
+    assert (crowd.started, crowd.peak, crowd.alive) == (COUNT, COUNT, 0)
+    assert crowd.outcomes == {outcome: COUNT}
+    assert crowd.statuses == ({status: COUNT} if status else {})
+    assert crowd.lived == [pytest.approx(seconds, abs=0.2)] * COUNT
+    assert not ATTACKS[kind].returns
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome", "statuses"),
+    [
+        ("churn", "left", 0),
+        ("reset", "left", 0),
+        ("half-close", "served", 1),
+        ("garbage", "cut off", 0),
+        ("pipeline", "served", 100),
+    ],
+)
+def test_who_goes_is_replaced(world: Any, kind: str, outcome: str, statuses: int) -> None:
+    """So many at first, then so many a second."""
+    one = world(kind, Plan(COUNT, 0.0, 10))
+    crowd = one.run(10.1)
+    assert crowd.started == pytest.approx(COUNT + 100, abs=3)
+    assert set(crowd.outcomes) == {outcome}
+    assert crowd.outcomes[outcome] + crowd.alive == crowd.started
+    assert crowd.statuses.get("200", 0) == pytest.approx(statuses * crowd.started, abs=statuses)
+    assert ATTACKS[kind].returns
+
+
+def test_every_kind_is_shown_here() -> None:
+    assert len(ATTACKS) == 11
+
+
+def test_a_drip_never_makes_a_request(world: Any) -> None:
+    for kind in ("drip-head", "drip-body", "reset"):
+        one = world(kind, Plan(COUNT, 0.0, 100))
+        one.run(9.0)
+        assert one.requests == [] or kind == "reset"
+
+
+def test_a_reset_comes_at_every_byte(world: Any) -> None:
+    one = world("reset", Plan(1, 0.0, 100))
+    length = len(words_of(TARGET, None).request)
+    received: set[int] = set()
+    free = one.reactor.table._free
+
+    def watched(row: Any, *arguments: Any) -> None:
+        if not row.listener.startswith("to "):
+            received.add(row.received)
+        free(row, *arguments)
+
+    one.reactor.table._free = watched
+    one.run(5.0)
+    assert received == set(range(length + 1))
+
+
+def test_they_come_within_the_ramp(world: Any) -> None:
+    one = world("silent", Plan(100, 10.0, 1))
+    assert one.run(2.5).alive == pytest.approx(25, abs=2)
+    assert one.run(5.0).alive == pytest.approx(75, abs=2)
+    assert one.run(5.0).alive == 100
+    assert one.run(2.5).alive == pytest.approx(100, abs=2), "the first have not been there for 15 s"
+
+
+def test_after_the_end_nobody_comes_and_nobody_is_counted(world: Any) -> None:
+    one = world("silent", Plan(100, 10.0, 1))
+    crowd = one.run(5.0)
+    crowd.end()
+    started = crowd.started
+    one.run(30.0)
+    assert crowd.started == started < 60
+    assert crowd.lived == [] and not crowd.outcomes
+
+
+def test_how_old_they_are(world: Any) -> None:
+    ages = world("silent", Plan(10, 0.0, 1)).run(5.0).ages()
+    assert ages == [pytest.approx(5.0, abs=0.1)] * 10
+
+
+def test_a_target_that_refuses(world: Any) -> None:
+    nowhere = Target("", "raw", parse_address("server:81"))
+    crowd = world("silent", Plan(COUNT, 0.0, 1), nowhere).run(1.0)
+    assert crowd.outcomes == {"refused": COUNT}
+
+
+def test_a_server_that_answers_nonsense(world: Any) -> None:
+    from partway.protocols.echo import Echo
+
+    one = world("idle-keepalive", Plan(COUNT, 0.0, 1), TARGET._replace(address=parse_address("server:7")))
+    one.reactor.listen("server:7", Echo)
+    assert one.run(1.0).outcomes == {"heard nonsense": COUNT}
+
+
+def test_out_of_descriptors(world: Any) -> None:
+    one = world("silent", Plan(100, 0.0, 1), descriptors=42)
+    crowd = one.run(1.0)
+    assert 0 < crowd.started < 42
+    assert crowd.unable == "out of descriptors: raise `ulimit -n`"
+    one.notices.clear()  # the server, which is in the same process, has said so as well
+
+
+def test_the_engine_has_no_patience_to_lose() -> None:
+    """Only the server may end an attacker."""
+    assert (PATIENT.idle_seconds, PATIENT.request_seconds, PATIENT.stall_seconds) == (float("inf"),) * 3
+    assert (PATIENT.waiting_seconds, PATIENT.rate_min) == (float("inf"), 0)
+
+
+def test_lines_and_raw_bytes() -> None:
+    target = TARGET._replace(protocol="lines")
+    assert words_of(target, None) == Words(b"hello\n", b"h", b"o")
+    assert words_of(target, b"QUIT\r\n").request == b"QUIT\r\n"
+    assert b"\n" not in words_of(target, b"QUIT\r\n").begun
