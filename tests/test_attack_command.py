@@ -12,12 +12,15 @@ import psutil
 import pytest
 from partway.protocols.addresses import MistakeError
 from partway.protocols.command import main
+from partway.stress.attack.command import shares
 from partway.stress.attack.gates import parse_gate
 from partway.stress.attack.kinds import ATTACKS
 from partway.stress.attack.summary import duration, figures_of, lines_of
 from partway.stress.attack.target import is_local, parse_target
+from test_attack_page import fonts
 from test_command import LOCAL, SECONDS_MOST, Served, served
 
+__all__ = ["fonts"]
 BRIEF = ("--count", "20", "--ramp", "0", "--duration", "0.6", "--calm", "0.6", "--visits", "50")
 STRESS = (sys.executable, "-m", "partway.protocols", "stress")
 
@@ -56,9 +59,9 @@ def test_against_http(kind: str, folder: Path, tmp_path: Path, capsys: pytest.Ca
         report = json.loads(file.read_text())
         assert server.end() == 0
     assert said.err == ""
-    assert f"{kind} against http://127.0.0.1:" in said.out
-    assert (report["kind"], report["protocol"], report["interrupted"]) == (kind, "http", False)
-    clients, probe = report["clients"], report["probe"]
+    assert said.out.startswith("against http://127.0.0.1:") and f"\n{kind}: " in said.out
+    assert (list(report["crowds"]), report["protocol"], report["interrupted"]) == ([kind], "http", False)
+    clients, probe = report["crowds"][kind], report["probe"]
     assert clients["started"] >= 20 and clients["unable"] == ""
     assert clients["survivors"] == (20 if kind == "silent" else len(clients["ages"]))
     assert len(clients["lived"]) == sum(clients["outcomes"].values())
@@ -66,9 +69,31 @@ def test_against_http(kind: str, folder: Path, tmp_path: Path, capsys: pytest.Ca
     assert probe["during"]["failures"] == {}
     assert len(report["visits"]) == probe["before"]["visits"] + probe["during"]["visits"]
     samples = report["samples"]
-    assert max(sample["clients"] for sample in samples) >= (20 if kind == "silent" else 0)
+    assert max(sample["clients"][kind] for sample in samples) >= (20 if kind == "silent" else 0)
     assert all(sample["memory"] > 2**20 and sample["descriptors"] > 3 for sample in samples), "of the server's process"
     assert "the server: " in said.out
+
+
+@pytest.mark.usefixtures("fonts")
+def test_a_mix_and_its_page(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "page.html"
+    with served("http", str(folder), "--quiet", *LOCAL) as server:
+        words = [
+            "stress",
+            "mix",
+            url_of(server),
+            *BRIEF,
+            "--weights",
+            "silent=2,half-close,drip-head",
+            "--html",
+            str(file),
+        ]
+        assert main(words) == 0
+        assert server.end() == 0
+    said = capsys.readouterr().out
+    assert "\nsilent: 10 clients" in said and "\nhalf-close: " in said and "\ndrip-head: 5 clients" in said
+    page = file.read_text()
+    assert page.startswith("<!doctype html>") and page.count("<figure>") == 3
 
 
 def test_over_a_unix_socket_and_with_words_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,7 +133,7 @@ def test_a_server_that_dies_half_way(folder: Path) -> None:
             out, err = process.communicate(timeout=SECONDS_MOST)
     assert (process.returncode, err) == (0, "")
     assert " refused" in out.partition("beside them")[2]
-    assert "0 still there" in out
+    assert "  of them: 20 " in out and "still there" not in out
 
 
 def test_an_interrupt_ends_it_with_a_report(folder: Path, tmp_path: Path) -> None:
@@ -121,7 +146,7 @@ def test_an_interrupt_ends_it_with_a_report(folder: Path, tmp_path: Path) -> Non
             out, err = process.communicate(timeout=SECONDS_MOST)
         assert server.end() == 0
     assert (process.returncode, err) == (130, "")
-    assert "silent against" in out
+    assert "\nsilent: " in out
     assert json.loads(file.read_text())["interrupted"] is True
 
 
@@ -151,6 +176,13 @@ def test_an_interrupt_ends_it_with_a_report(folder: Path, tmp_path: Path) -> Non
         (("silent", "127.0.0.1:1", "--fail-if", "p99>50"), "--fail-if p99>50: p99 needs us, ms or s"),
         (("silent", "127.0.0.1:1", "--fail-if", "errors>5ms"), "--fail-if errors>5ms: errors is no time"),
         (("silent", "127.0.0.1:1", "--json", "/nowhere/x"), "cannot be written"),
+        (("silent", "127.0.0.1:1", "--html", "/nowhere/x"), "cannot be written"),
+        (("silent", "127.0.0.1:1", "--weights", "silent=1"), "--weights is for mix"),
+        (("mix", "127.0.0.1:1", "--weights", "silent=1,loud=2"), "'loud=2' is no kind with a weight"),
+        (("mix", "127.0.0.1:1", "--weights", "silent=0"), "'silent=0' is no kind with a weight"),
+        (("mix", "127.0.0.1:1", "--weights", "silent=9999999"), "'silent=9999999' is no kind"),
+        (("mix", "127.0.0.1:1", "--weights", "silent,churn,silent"), "comes twice"),
+        (("mix", "127.0.0.1:1", "--weights", "drip-body"), "'drip-body' is no kind"),
     ],
 )
 def test_mistakes(words: tuple[str, ...], why: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,6 +210,21 @@ def test_without_its_libraries(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 
 # Its parts.
+
+
+@pytest.mark.parametrize(
+    ("count", "weights", "given"),
+    [
+        (100, {"a": 1}, {"a": 100}),
+        (10, {"a": 1, "b": 1, "c": 1}, {"a": 3, "b": 3, "c": 4}),
+        (10, {"a": 3, "b": 2}, {"a": 6, "b": 4}),
+        (1, {"a": 1, "b": 1}, {"b": 1}),
+        (2, {"a": 1, "b": 99, "c": 100}, {"b": 1, "c": 1}),
+    ],
+)
+def test_shares(count: int, weights: dict[str, int], given: dict[str, int]) -> None:
+    assert shares(count, weights) == given
+    assert sum(given.values()) == count
 
 
 @pytest.mark.parametrize(
@@ -242,11 +289,10 @@ def test_durations(seconds: float, said: str) -> None:
 def test_a_summary_of_nothing() -> None:
     nothing: dict[str, Any] = {"visits": 0, "errors": 0, "failures": {}, "p50": None, "p99": None, "p99.9": None}
     nothing["max"] = None
-    clients = {"started": 0, "peak": 0, "survivors": 0, "outcomes": {}, "statuses": {}, "lived": []}
+    crowd = {"started": 0, "peak": 0, "survivors": 0, "outcomes": {}, "statuses": {}, "lived": [], "returns": False}
     report = {
-        "kind": "silent",
         "target": "x",
-        "clients": {**clients, "unable": "out of ports"},
+        "crowds": {"silent": {**crowd, "unable": "out of ports"}},
         "probe": {"before": nothing, "during": nothing},
         "samples": [],
     }

@@ -1,6 +1,7 @@
 """`partway stress KIND TARGET`: slow or hostile clients against a server, and what an honest one sees meanwhile.
 
     partway stress drip-head http://127.0.0.1:8000/ --count 1000 --duration 30 --fail-if 'p99>50ms'
+    partway stress mix http://127.0.0.1:8000/ --weights silent=3,no-read,churn=2
 
 Exit codes: 0 where no gate has failed, 1 where one has or nothing could be measured, 2 for a mistake, 130 when it was
 interrupted; what was seen until then is reported all the same.
@@ -8,10 +9,10 @@ interrupted; what was seen until then is reported all the same.
 
 import argparse
 import json
+import re
 import signal
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from ...engine import Reactor
@@ -23,10 +24,12 @@ from .gates import Gate, parse_gate
 from .kinds import ATTACKS
 from .run import Order, Run
 from .summary import figures_of, lines_of
-from .target import PROTOCOLS, parse_target
+from .target import PROTOCOLS, Target, parse_target
 
 NAME = "partway stress"
 INTERRUPTED = 130
+MIX = "mix"
+WEIGHT = re.compile("[1-9][0-9]{0,5}")
 
 
 def main(words: Sequence[str]) -> int:
@@ -42,7 +45,9 @@ def main(words: Sequence[str]) -> int:
 
 
 def _parser() -> Parser:
-    kinds = "".join(f"\n  {name:16}{attack.about}" for name, attack in ATTACKS.items())
+    kinds = "".join(
+        f"\n  {name:16}{about}" for name, about in [*_abouts(), (MIX, "all of these, or those of --weights")]
+    )
     parser = Parser(
         prog=NAME,
         description="Slow and hostile clients against a server, and what an honest one sees meanwhile.",
@@ -51,11 +56,12 @@ def _parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("kind", choices=tuple(ATTACKS), metavar="KIND", help="what the clients do, see below")
+    add("kind", choices=(*ATTACKS, MIX), metavar="KIND", help="what the clients do, see below")
     add("target", metavar="TARGET", help="http://HOST:PORT/PATH, HOST:PORT or unix:PATH")
     add("--protocol", choices=PROTOCOLS, help="what it speaks (default: http for a URL, else raw: any bytes)")
     add("--say", metavar="TEXT", help="a whole request; \\n and the like are understood")
     add("--count", type=number(1, 10**6), default=100, metavar="N", help="clients at once (default: 100)")
+    add("--weights", metavar="KIND=N,...", help="of mix: shares of the clients (default: all kinds alike)")
     add("--ramp", type=_seconds, default=1.0, metavar="SECONDS", help="in which they come (default: 1)")
     add(
         "--rate",
@@ -71,6 +77,7 @@ def _parser() -> Parser:
     )
     add("--seed", type=number(0, 2**63), metavar="N", help="of what clients draw")
     add("--json", type=writable, metavar="FILE", help="write all that was seen there, too")
+    add("--html", type=writable, metavar="FILE", help="write a page with pictures there")
     add("--fail-if", action="append", default=[], metavar="GATE", help="such as p99>50ms or survivors>0; repeatable")
     add("--i-own-this-host", action="store_true", help="the target is not this machine, and may be attacked")
     return parser
@@ -89,9 +96,7 @@ def _seconds(text: str) -> float:
 
 def _order(options: argparse.Namespace) -> Order:
     target = parse_target(options.target, options.protocol, options.i_own_this_host)
-    attack = ATTACKS[options.kind]
-    if attack.uploads and target.protocol != "http":
-        raise MistakeError(f"{options.kind} is for HTTP")
+    kinds = _kinds(options, target)
     say = None
     if options.say is not None:
         try:
@@ -101,7 +106,46 @@ def _order(options: argparse.Namespace) -> Order:
         if not say:
             raise MistakeError("--say: nothing")
     plan = Plan(options.count, options.ramp, options.rate)
-    return Order(options.kind, target, plan, options.duration, options.calm, options.visits, say)
+    return Order(kinds, target, plan, options.duration, options.calm, options.visits, say)
+
+
+def _abouts() -> list[tuple[str, str]]:
+    return [(name, attack.about) for name, attack in ATTACKS.items()]
+
+
+def _kinds(options: argparse.Namespace, target: Target) -> dict[str, int]:
+    """Return how many clients there are of each kind. Raises MistakeError."""
+    if options.kind != MIX:
+        if options.weights is not None:
+            raise MistakeError("--weights is for mix")
+        if ATTACKS[options.kind].uploads and target.protocol != "http":
+            raise MistakeError(f"{options.kind} is for HTTP")
+        return {options.kind: options.count}
+    suitable = [name for name, attack in ATTACKS.items() if target.protocol == "http" or not attack.uploads]
+    weights = dict.fromkeys(suitable, 1) if options.weights is None else _weights(options.weights, suitable)
+    return shares(options.count, weights)
+
+
+def _weights(text: str, suitable: Sequence[str]) -> dict[str, int]:
+    weights: dict[str, int] = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        if name not in suitable or name in weights or not WEIGHT.fullmatch(number or "1"):
+            raise MistakeError(f"--weights {text}: {part!r} is no kind with a weight, such as silent=3, or comes twice")
+        weights[name] = int(number or "1")
+    return weights
+
+
+def shares(count: int, weights: Mapping[str, int]) -> dict[str, int]:
+    """Divide so many clients by weights; whoever gets none is left out."""
+    total, passed, given, found = sum(weights.values()), 0, 0, {}
+    for name, weight in weights.items():
+        passed += weight
+        share = count * passed // total - given
+        given += share
+        if share:
+            found[name] = share
+    return found
 
 
 def _attack(order: Order, gates: Sequence[Gate], options: argparse.Namespace) -> int:
@@ -116,17 +160,21 @@ def _attack(order: Order, gates: Sequence[Gate], options: argparse.Namespace) ->
     finally:
         signal.signal(signal.SIGINT, before)
         reactor.close()
-    return _tell(report, run, gates, options.json)
+    return _tell(report, run, gates, options)
 
 
-def _tell(report: dict[str, object], run: Run, gates: Sequence[Gate], file: Path | None) -> int:
+def _tell(report: dict[str, object], run: Run, gates: Sequence[Gate], options: argparse.Namespace) -> int:
     if run.failed:
         print(f"{NAME}: the honest client has failed", file=sys.stderr)
         return 1
     for line in lines_of(report):
         print(line)
-    if file is not None:
-        file.write_text(json.dumps(report, indent=1) + "\n")
+    if options.json is not None:
+        options.json.write_text(json.dumps(report) + "\n")
+    if options.html is not None:
+        from .page import page_of  # matplotlib takes a second to be imported
+
+        options.html.write_text(page_of(report))
     if not (run.before.answered or run.during.answered):
         print(f"{NAME}: no honest client has been answered", file=sys.stderr)
         return INTERRUPTED if run.interrupted else 1

@@ -1,10 +1,10 @@
 """The crowd: who comes when, who is there, how long each was, and why it went."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from errno import EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...engine import Cause, Limits, Reactor, Reason, Row
 from ..clients.kinds import Kind
@@ -83,6 +83,20 @@ class Crowd:
         """Return for how many seconds each of those has been there that are there."""
         now = self.reactor.now
         return [now - born for born in self._alive.values()]
+
+    def figures(self, survivors: Sequence[float]) -> dict[str, Any]:
+        """Return all of it for a report; `survivors` are the ages of those who were there when the time was over."""
+        return {
+            "started": self.started,
+            "peak": self.peak,
+            "survivors": len(survivors),
+            "returns": self.attack.returns,
+            "outcomes": dict(self.outcomes.most_common()),
+            "statuses": dict(self.statuses.most_common()),
+            "lived": [round(seconds, 3) for seconds in sorted(self.lived)],
+            "ages": [round(seconds, 3) for seconds in sorted(survivors)],
+            "unable": self.unable,
+        }
 
     def begin(self) -> None:
         """Have the first come."""

@@ -23,7 +23,7 @@ PIPE_BYTES = 1 << 16
 class Order(NamedTuple):
     """What the user has asked for. Times are in seconds, `visits` are the honest client's a second."""
 
-    kind: str
+    kinds: dict[str, int]  # how many clients of each
     target: Target
     plan: Plan
     duration: float
@@ -39,7 +39,17 @@ class Run:
         self.order = order
         self.reactor = reactor
         say = None if order.say is None else order.say.encode()
-        self.crowd = Crowd(reactor, order.target, ATTACKS[order.kind], words_of(order.target, say), order.plan)
+        words, shares = words_of(order.target, say), sum(order.kinds.values())
+        self.crowds = {
+            kind: Crowd(
+                reactor,
+                order.target,
+                ATTACKS[kind],
+                words,
+                order.plan._replace(clients=count, rate=order.plan.rate * count / shares),
+            )
+            for kind, count in order.kinds.items()
+        }
         self.gauge = Gauge(order.target.address)
         self.before, self.during = Latency(), Latency()
         self.visits: list[Outcome] = []
@@ -48,7 +58,7 @@ class Run:
         self.began = 0.0
         self.attacked = float("inf")  # since when
         self.failed = False  # the honest client has, without which there is nothing to tell
-        self.survivors: list[float] | None = None  # how long each has been there, when the time is over
+        self.survivors: dict[str, list[float]] | None = None  # how long each has been there, when the time is over
         self._unread = b""
         self._date = datetime.now(UTC)
 
@@ -84,7 +94,8 @@ class Run:
 
     def _attack(self) -> None:
         self.attacked = self.reactor.platform.now()
-        self.crowd.begin()
+        for crowd in self.crowds.values():
+            crowd.begin()
 
     def _stop(self, visits: IO[bytes] | None) -> None:
         """The time is over. The crowd stays until the last visit of the honest client has its outcome."""
@@ -94,8 +105,9 @@ class Run:
 
     def _end(self) -> None:
         if self.survivors is None:
-            self.survivors = self.crowd.ages()
-            self.crowd.end()
+            self.survivors = {kind: crowd.ages() for kind, crowd in self.crowds.items()}
+            for crowd in self.crowds.values():
+                crowd.end()
 
     def _hear(self, descriptor: int) -> None:
         """Take what the honest client tells. It does so on the same clock."""
@@ -117,32 +129,23 @@ class Run:
 
     def _sample(self) -> None:
         reading = self.gauge.read()
-        sample: dict[str, Any] = {"at": self.reactor.platform.now() - self.began, "clients": self.crowd.alive}
+        clients = {kind: crowd.alive for kind, crowd in self.crowds.items()}
+        sample: dict[str, Any] = {"at": self.reactor.platform.now() - self.began, "clients": clients}
         if reading is not None:
             sample.update(reading._asdict())
         self.samples.append(sample)
         self.reactor.after(SAMPLE_SECONDS, self._sample)
 
     def _report(self) -> dict[str, Any]:
-        order, crowd, survivors = self.order, self.crowd, self.survivors or []
+        order, survivors = self.order, self.survivors or {}
         return {
-            "kind": order.kind,
             "target": order.target.text,
             "protocol": order.target.protocol,
             "date": self._date.isoformat(timespec="seconds"),
             "plan": order.plan._asdict(),
             "seconds": {"calm": order.calm, "attack": order.duration},
             "interrupted": self.interrupted,
-            "clients": {
-                "started": crowd.started,
-                "peak": crowd.peak,
-                "survivors": len(survivors),
-                "outcomes": dict(crowd.outcomes.most_common()),
-                "statuses": dict(crowd.statuses.most_common()),
-                "lived": [round(seconds, 3) for seconds in sorted(crowd.lived)],
-                "ages": [round(seconds, 3) for seconds in sorted(survivors)],
-                "unable": crowd.unable,
-            },
+            "crowds": {kind: crowd.figures(survivors.get(kind, [])) for kind, crowd in self.crowds.items()},
             "probe": {"before": self.before.figures(), "during": self.during.figures()},
             "visits": [[round(one.began - self.began, 4), round(one.seconds, 6), one.what] for one in self.visits],
             "samples": self.samples,

@@ -8,38 +8,50 @@ from .latency import QUANTILES
 
 def figures_of(report: Mapping[str, Any]) -> dict[str, float | None]:
     """Return what gates may name, times in seconds; None for what could not be measured."""
-    clients, during = report["clients"], report["probe"]["during"]
-    visits, started = during["visits"], clients["started"]
+    crowds, during = report["crowds"].values(), report["probe"]["during"]
+    visits, started = during["visits"], sum(crowd["started"] for crowd in crowds)
+    survivors = sum(crowd["survivors"] for crowd in crowds)
     found: dict[str, float | None] = {name: during[name] for name in (*QUANTILES, "max")}
     found["errors"] = during["errors"] if visits else None
     found["errors%"] = during["errors"] / visits if visits else None
-    found["survivors"] = clients["survivors"]
-    found["survivors%"] = clients["survivors"] / started if started else None
+    found["survivors"] = survivors
+    found["survivors%"] = survivors / started if started else None
     return found
 
 
 def lines_of(report: Mapping[str, Any]) -> Iterator[str]:
     """Say what came of it."""
-    clients, probe = report["clients"], report["probe"]
-    yield f"{report['kind']} against {report['target']}"
-    yield f"  {clients['started']} clients, at most {clients['peak']} at once"
-    if clients["unable"]:
-        yield f"  no more could begin: {clients['unable']}"
-    outcomes = [f"{count} {what}" for what, count in clients["outcomes"].items()]
-    outcomes.append(f"{clients['survivors']} still there")
-    yield f"  of them: {', '.join(outcomes)}"
-    if clients["statuses"]:
-        yield "  they were told: " + ", ".join(f"{count} x {status}" for status, count in clients["statuses"].items())
-    lived = clients["lived"]
-    if lived:
-        yield f"  gone after {lived[0]:.1f} to {lived[-1]:.1f} s, half of them within {lived[len(lived) // 2]:.1f} s"
+    yield f"against {report['target']}"
+    for kind, crowd in report["crowds"].items():
+        yield from _crowd(kind, crowd)
     yield "an honest client"
     for name, key in (("without them", "before"), ("beside them", "during")):
-        yield f"  {name}: {_visits(probe[key])}"
+        yield f"  {name}: {visits_of(report['probe'][key])}"
     yield from _server(report["samples"])
 
 
-def _visits(figures: Mapping[str, Any]) -> str:
+def _crowd(kind: str, crowd: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{kind}: {crowd['started']} clients, at most {crowd['peak']} at once"
+    if crowd["unable"]:
+        yield f"  no more could begin: {crowd['unable']}"
+    yield f"  of them: {outcomes_of(crowd)}"
+    if crowd["statuses"]:
+        yield "  they were told: " + ", ".join(f"{count} x {status}" for status, count in crowd["statuses"].items())
+    lived = crowd["lived"]
+    if lived and not crowd["returns"]:
+        yield f"  gone after {lived[0]:.1f} to {lived[-1]:.1f} s, half of them within {lived[len(lived) // 2]:.1f} s"
+
+
+def outcomes_of(crowd: Mapping[str, Any]) -> str:
+    """Say what became of a crowd."""
+    outcomes = [f"{count} {what}" for what, count in crowd["outcomes"].items()]
+    if crowd["survivors"] or not outcomes:
+        outcomes.append(f"{crowd['survivors']} still there")
+    return ", ".join(outcomes)
+
+
+def visits_of(figures: Mapping[str, Any]) -> str:
+    """Say what the honest client has seen."""
     if not figures["visits"]:
         return "no visits"
     failures = "".join(f", {count} {what}" for what, count in figures["failures"].items())

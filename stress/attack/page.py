@@ -1,0 +1,123 @@
+"""The report as a page: one file that needs no other, reads well on a phone, and prints."""
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any
+
+from . import plots
+from .latency import QUANTILES
+from .summary import duration, outcomes_of
+
+STYLE = """
+:root { color-scheme: light; }
+* { box-sizing: border-box; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; background: #fff; max-width: 72rem; margin: 0 auto;
+  padding: 1rem; }
+h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .25rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin: 1.75rem 0 .5rem; }
+p { margin: .25rem 0; }
+.when { color: #555; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .3rem .75rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
+td.number, th.number { text-align: right; white-space: nowrap; }
+.plots { display: grid; gap: 1rem; margin-top: 1.25rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
+figure { margin: 0; break-inside: avoid; }
+figcaption { color: #555; font-size: .9rem; }
+svg { width: 100%; height: auto; }
+.worse { color: #b03024; font-weight: 600; }
+@media (max-width: 40rem) { table { font-size: .85rem; } th, td { padding-right: .4rem; } }
+@media print { body { max-width: none; padding: 0; font-size: 11pt; } }
+"""
+
+CAPTIONS = {
+    "latency": "An honest client, on a connection of its own each time: when it came, and how long it waited.",
+    "survival": "How long slow clients are let live. A server that is on its guard lets this fall to nothing.",
+    "costs": "What a client costs: memory of the server's processes, and the clients that are there.",
+}
+
+
+def page_of(report: Mapping[str, Any]) -> str:
+    """Return the page."""
+    kinds = ", ".join(report["crowds"])
+    title = f"{kinds if len(report['crowds']) < 4 else 'A mixed attack'} against {report['target']}"
+    drawn = {"latency": plots.latency(report), "survival": plots.survival(report), "costs": plots.costs(report)}
+    figures = "".join(
+        f'<figure>{svg}<figcaption id="{name}-caption">{CAPTIONS[name]}</figcaption></figure>\n'
+        for name, svg in drawn.items()
+        if svg
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f'<h1>{escape(title)}</h1>\n<p class="when">{escape(_when(report))}</p>\n'
+        f"<h2>What an honest client sees</h2>\n{_honest(report['probe'])}"
+        f'<div class="plots">\n{figures}</div>\n'
+        f"<h2>What becomes of the others</h2>\n{_others(report['crowds'])}"
+        "</body>\n</html>\n"
+    )
+
+
+def _when(report: Mapping[str, Any]) -> str:
+    seconds = report["seconds"]
+    broken = ", interrupted" if report["interrupted"] else ""
+    date = report["date"].replace("T", " ").replace("+00:00", " UTC")
+    return f"{date}: {seconds['attack']:g} s after {seconds['calm']:g} s of calm{broken}"
+
+
+def _honest(probe: Mapping[str, Any]) -> str:
+    names = [*QUANTILES, "max"]
+    head = "".join(f'<th class="number" scope="col">{name}</th>' for name in ["visits", "failed", *names])
+    rows = ""
+    for key, name in (("before", "before they came"), ("during", "beside them")):
+        figures = probe[key]
+        cells = [str(figures["visits"]), _failed(figures)]
+        cells += ["–" if figures[quantile] is None else duration(figures[quantile]) for quantile in names]
+        rows += (
+            f'<tr><th scope="row">{name}</th>'
+            + "".join(f'<td class="number">{cell}</td>' for cell in cells)
+            + "</tr>\n"
+        )
+    failures = ", ".join(f"{count} {what}" for what, count in probe["during"]["failures"].items())
+    told = f"<p>Failed: {escape(failures)}.</p>\n" if failures else ""
+    return f'<div class="wide"><table>\n<tr><td></td>{head}</tr>\n{rows}</table></div>\n{told}'
+
+
+def _failed(figures: Mapping[str, Any]) -> str:
+    return f'<span class="worse">{figures["errors"]}</span>' if figures["errors"] else "0"
+
+
+def _others(crowds: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = "".join(_kind(kind, crowd) for kind, crowd in crowds.items())
+    head = (
+        '<th scope="col">kind</th><th class="number" scope="col">clients</th><th scope="col">what became of them</th>'
+    )
+    lived = '<th class="number" scope="col">half gone within</th>'
+    return f'<div class="wide"><table>\n<tr>{head}{lived}</tr>\n{rows}</table></div>\n'
+
+
+def _kind(kind: str, crowd: Mapping[str, Any]) -> str:
+    told = "".join(_sentences(crowd))
+    half = "–" if crowd["returns"] else _half(crowd["lived"], crowd["ages"])
+    return (
+        f'<tr><th scope="row">{escape(kind)}</th><td class="number">{crowd["started"]}</td>'
+        f'<td>{told}</td><td class="number">{half}</td></tr>\n'
+    )
+
+
+def _sentences(crowd: Mapping[str, Any]) -> Iterator[str]:
+    yield escape(outcomes_of(crowd))
+    if crowd["statuses"]:
+        yield "; told " + escape(", ".join(f"{count} × {status}" for status, count in crowd["statuses"].items()))
+    if crowd["unable"]:
+        yield f'; <span class="worse">no more could begin: {escape(crowd["unable"])}</span>'
+
+
+def _half(lived: list[float], ages: list[float]) -> str:
+    """Return within how many seconds half of them had gone."""
+    for seconds, part in zip(*plots.survivors(lived, ages), strict=True):
+        if part <= 0.5:
+            return f"{seconds:.1f} s"
+    return "not by the end"
