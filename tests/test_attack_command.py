@@ -1,6 +1,7 @@
 """`partway stress KIND TARGET` as its user has it: real sockets, reports, gates, Ctrl-C, and mistakes in one line."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from partway.stress.attack.kinds import ATTACKS
 from partway.stress.attack.summary import duration, figures_of, lines_of
 from partway.stress.attack.target import is_local, parse_target
 from test_attack_page import fonts
-from test_command import LOCAL, SECONDS_MOST, Served, served
+from test_command import LOCAL, SECONDS_MOST, Served, served, terminal
 
 __all__ = ["fonts"]
 BRIEF = ("--count", "20", "--ramp", "0", "--duration", "0.6", "--calm", "0.6", "--visits", "50")
@@ -148,6 +149,18 @@ def test_an_interrupt_ends_it_with_a_report(folder: Path, tmp_path: Path) -> Non
     assert (process.returncode, err) == (130, "")
     assert "\nsilent: " in out
     assert json.loads(file.read_text())["interrupted"] is True
+
+
+def test_a_terminal_sees_it_live(folder: Path) -> None:
+    with served("http", str(folder), "--quiet", *LOCAL) as server, terminal() as (master, slave):
+        words = [*STRESS, "silent", url_of(server), *BRIEF]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=slave, text=True) as process:
+            out, _ = process.communicate(timeout=SECONDS_MOST)
+        shown = os.read(master, 1 << 16).decode()
+        assert server.end() == 0
+    assert process.returncode == 0
+    assert "the calm before" in shown and "under attack" in shown
+    assert out.startswith("against ") and "\x1b" not in out
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from random import Random
 
 from ...engine import Reactor
@@ -153,14 +154,24 @@ def _attack(order: Order, gates: Sequence[Gate], options: argparse.Namespace) ->
     if options.seed is not None:
         platform.random = Random(options.seed)
     reactor = Reactor(platform)
-    run = Run(order, reactor)
-    before = signal.signal(signal.SIGINT, lambda number, frame: run.interrupt())
-    try:
+    with ExitStack() as stack:
+        stack.callback(reactor.close)
+        run = Run(order, reactor, _show(stack))
+        before = signal.signal(signal.SIGINT, lambda number, frame: run.interrupt())
+        stack.callback(signal.signal, signal.SIGINT, before)
         report = run.go()
-    finally:
-        signal.signal(signal.SIGINT, before)
-        reactor.close()
     return _tell(report, run, gates, options)
+
+
+def _show(stack: ExitStack) -> Callable[[Run], None] | None:
+    """Return what shows a run on stderr, if that is a terminal."""
+    if not sys.stderr.isatty():
+        return None
+    from rich.console import Console
+
+    from .live import Screen
+
+    return stack.enter_context(Screen(Console(stderr=True))).show
 
 
 def _tell(report: dict[str, object], run: Run, gates: Sequence[Gate], options: argparse.Namespace) -> int:

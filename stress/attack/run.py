@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import IO, Any, NamedTuple
 
@@ -35,9 +36,10 @@ class Order(NamedTuple):
 class Run:
     """The crowd in this process, the honest client in another, and what is read off the server meanwhile."""
 
-    def __init__(self, order: Order, reactor: Reactor) -> None:
+    def __init__(self, order: Order, reactor: Reactor, show: "Callable[[Run], None] | None" = None) -> None:
         self.order = order
         self.reactor = reactor
+        self.show = show  # is called after each sample
         say = None if order.say is None else order.say.encode()
         words, shares = words_of(order.target, say), sum(order.kinds.values())
         self.crowds = {
@@ -81,6 +83,11 @@ class Run:
                 reactor.unwatch(descriptor)
                 probe.terminate()
         return self._report()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been going on."""
+        return self.reactor.platform.now() - self.began
 
     def interrupt(self) -> None:
         """End it now, and report what there is."""
@@ -130,10 +137,12 @@ class Run:
     def _sample(self) -> None:
         reading = self.gauge.read()
         clients = {kind: crowd.alive for kind, crowd in self.crowds.items()}
-        sample: dict[str, Any] = {"at": self.reactor.platform.now() - self.began, "clients": clients}
+        sample: dict[str, Any] = {"at": self.seconds, "clients": clients}
         if reading is not None:
             sample.update(reading._asdict())
         self.samples.append(sample)
+        if self.show is not None:
+            self.show(self)
         self.reactor.after(SAMPLE_SECONDS, self._sample)
 
     def _report(self) -> dict[str, Any]:
