@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -161,6 +163,31 @@ def test_a_terminal_sees_it_live(folder: Path) -> None:
     assert process.returncode == 0
     assert "the calm before" in shown and "under attack" in shown
     assert out.startswith("against ") and "\x1b" not in out
+
+
+def readme() -> list[str]:
+    lines = (Path(__file__).resolve().parent.parent / "README.md").read_text().splitlines()
+    return [line.strip() for line in lines if line.startswith("    partway stress ") and "127.0.0.1" in line]
+
+
+@pytest.mark.usefixtures("fonts")
+@pytest.mark.parametrize("line", readme())
+def test_examples_of_the_readme(
+    line: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As they stand there, but shorter, and against ports that are free. A gate may fail on a busy machine."""
+    monkeypatch.chdir(tmp_path)
+    with served("http", str(folder), "--quiet", *LOCAL) as http, served("echo", *LOCAL) as echo:
+        places = {"127.0.0.1:8000": http.addresses[0].removeprefix("http://"), "127.0.0.1:7": echo.addresses[0]}
+        words = line
+        for place, there in places.items():
+            words = re.sub(rf"{place}\b", there, words)
+        code = main([*shlex.split(words)[1:], *BRIEF])
+        assert http.end() == echo.end() == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert code == ("failed: " in said.out)
+    assert all((tmp_path / name).exists() for name in re.findall(r"\b\w+\.(?:html|json)\b", line))
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import pytest
-from partway.stress.attack import plots
 from partway.stress.attack.page import page_of
+from partway.stress.attack.survival import survivors
 
 
 def crowd(**figures: Any) -> dict[str, Any]:
@@ -115,4 +115,4 @@ def test_many_kinds_have_a_short_title() -> None:
 )
 def test_survivors(lived: list[float], ages: list[float], times: list[float], parts: list[float]) -> None:
     """Who was still there when the time was over is known to live longer, and no more than that."""
-    assert plots.survivors(lived, ages) == (times, pytest.approx(parts))
+    assert survivors(lived, ages) == (times, pytest.approx(parts))

@@ -89,7 +89,7 @@ def simulate(
 
 
 MISTAKES = {
-    "nothing": ((), "simulate"),
+    "nothing": ((), "KIND, TARGET"),
     "something else": (("serve",), "'serve'"),
     "unknown option": (("simulate", "--bogus"), "--bogus"),
     "shortened option": (("simulate", "--seed", "1"), "--seed"),

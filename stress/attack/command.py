@@ -1,6 +1,7 @@
 """`partway stress KIND TARGET`: slow or hostile clients against a server, and what an honest one sees meanwhile.
 
     partway stress drip-head http://127.0.0.1:8000/ --count 1000 --duration 30 --fail-if 'p99>50ms'
+    partway stress --compare before.json after.json
     partway stress mix http://127.0.0.1:8000/ --weights silent=3,no-read,churn=2
 
 Exit codes: 0 where no gate has failed, 1 where one has or nothing could be measured, 2 for a mistake, 130 when it was
@@ -36,6 +37,8 @@ WEIGHT = re.compile("[1-9][0-9]{0,5}")
 def main(words: Sequence[str]) -> int:
     """Run it; return the exit code."""
     parser = _parser()
+    if "--compare" in words:
+        return _compare(words)
     options = parser.parse_args(words)
     try:
         order = _order(options)
@@ -52,7 +55,7 @@ def _parser() -> Parser:
     parser = Parser(
         prog=NAME,
         description="Slow and hostile clients against a server, and what an honest one sees meanwhile.",
-        epilog=f"kinds:{kinds}",
+        epilog=f"kinds:{kinds}\n\npartway stress simulate: a server and its clients from seeds, with faults (see its --help)",
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -80,8 +83,25 @@ def _parser() -> Parser:
     add("--json", type=writable, metavar="FILE", help="write all that was seen there, too")
     add("--html", type=writable, metavar="FILE", help="write a page with pictures there")
     add("--fail-if", action="append", default=[], metavar="GATE", help="such as p99>50ms or survivors>0; repeatable")
+    add("--compare", nargs=2, metavar="FILE", help="instead of all that: two reports (--json) side by side")
     add("--i-own-this-host", action="store_true", help="the target is not this machine, and may be attacked")
     return parser
+
+
+def _compare(words: Sequence[str]) -> int:
+    from rich.console import Console
+
+    from .compare import table_of
+
+    parser = Parser(prog=NAME, description="Two reports side by side.", allow_abbrev=False)
+    parser.add_argument("--compare", nargs=2, metavar="FILE", help="what --json has written")
+    options = parser.parse_args(words)
+    try:
+        table = table_of(options.compare)
+    except MistakeError as mistake:
+        parser.error(str(mistake))
+    Console(highlight=False).print(table)
+    return 0
 
 
 def _seconds(text: str) -> float:

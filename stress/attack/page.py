@@ -7,6 +7,7 @@ from typing import Any
 from . import plots
 from .latency import QUANTILES
 from .summary import duration, outcomes_of
+from .survival import half_gone
 
 STYLE = """
 :root { color-scheme: light; }
@@ -100,7 +101,8 @@ def _others(crowds: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _kind(kind: str, crowd: Mapping[str, Any]) -> str:
     told = "".join(_sentences(crowd))
-    half = "–" if crowd["returns"] else _half(crowd["lived"], crowd["ages"])
+    seconds = None if crowd["returns"] else half_gone(crowd["lived"], crowd["ages"])
+    half = "–" if crowd["returns"] else "not by the end" if seconds is None else f"{seconds:.1f} s"
     return (
         f'<tr><th scope="row">{escape(kind)}</th><td class="number">{crowd["started"]}</td>'
         f'<td>{told}</td><td class="number">{half}</td></tr>\n'
@@ -113,11 +115,3 @@ def _sentences(crowd: Mapping[str, Any]) -> Iterator[str]:
         yield "; told " + escape(", ".join(f"{count} × {status}" for status, count in crowd["statuses"].items()))
     if crowd["unable"]:
         yield f'; <span class="worse">no more could begin: {escape(crowd["unable"])}</span>'
-
-
-def _half(lived: list[float], ages: list[float]) -> str:
-    """Return within how many seconds half of them had gone."""
-    for seconds, part in zip(*plots.survivors(lived, ages), strict=True):
-        if part <= 0.5:
-            return f"{seconds:.1f} s"
-    return "not by the end"

@@ -1,9 +1,8 @@
 """The pictures of a report: latency over time, how long clients survive, and what the server costs. SVG, as text."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from io import StringIO
-from itertools import groupby
 from typing import Any
 
 import matplotlib
@@ -13,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from .probe import OK
 from .summary import duration
+from .survival import survivors
 
 INCHES = (5.4, 3.3)  # narrow, so that its letters can be read where a phone shows it whole
 FAILED = "#c0392b"
@@ -66,24 +66,6 @@ def survival(report: Report) -> str:
         axes.legend(loc="best")
 
     return _svg(draw, "survival")
-
-
-def survivors(lived: Sequence[float], ages: Sequence[float]) -> tuple[list[float], list[float]]:
-    """Return a curve (Kaplan and Meier's): times, and the part that is still there from each on.
-
-    `lived` are the seconds of those who have gone, `ages` of those who had not when the time was over, and of whom it
-    is only known that they live longer. The curve ends with the oldest.
-    """
-    there, part = len(lived) + len(ages), 1.0
-    times, parts = [0.0], [1.0]
-    events = sorted([(seconds, 0) for seconds in lived] + [(seconds, 1) for seconds in ages])
-    for seconds, group in groupby(events, key=lambda event: event[0]):
-        kinds = [kind for _, kind in group]
-        part *= 1 - kinds.count(0) / there
-        there -= len(kinds)
-        times.append(seconds)
-        parts.append(part)
-    return times, parts
 
 
 def costs(report: Report) -> str:
