@@ -31,6 +31,7 @@ from .target import PROTOCOLS, Target, parse_target
 NAME = "partway stress"
 INTERRUPTED = 130
 MIX = "mix"
+OTHERWISE = "partway stress simulate: a server and its clients from seeds, with faults (see its --help)"
 WEIGHT = re.compile("[1-9][0-9]{0,5}")
 
 
@@ -55,7 +56,7 @@ def _parser() -> Parser:
     parser = Parser(
         prog=NAME,
         description="Slow and hostile clients against a server, and what an honest one sees meanwhile.",
-        epilog=f"kinds:{kinds}\n\npartway stress simulate: a server and its clients from seeds, with faults (see its --help)",
+        epilog=f"kinds:{kinds}\n\n{OTHERWISE}",
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
