@@ -108,6 +108,16 @@ def test_over_a_unix_socket_and_with_words_of_ones_own(tmp_path: Path, capsys: p
     assert " served" in capsys.readouterr().out
 
 
+def test_a_flood_of_datagrams(capsys: pytest.CaptureFixture[str]) -> None:
+    with served("echo", "--bind", "udp:127.0.0.1:0") as server:
+        words = ["stress", "datagram-flood", server.addresses[0], "--say", r"\xff\n", *BRIEF, "--fail-if", "errors>10%"]
+        assert main(words) == 0
+        assert server.end() == 0
+    said = capsys.readouterr().out
+    assert "datagram-flood: 20 clients, at most 20 at once" in said
+    assert "the server: " in said
+
+
 def test_gates(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with served("http", str(folder), "--quiet", *LOCAL) as server:
         gates = ("--fail-if", "survivors>19", "--fail-if", "survivors>20", "--fail-if", "survivors>=100%")
@@ -122,6 +132,12 @@ def test_nobody_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr()
     assert said.err == "partway stress: no honest client has been answered\n"
     assert "20 refused" in said.out
+
+
+def test_an_honest_client_that_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    assert main(["stress", "silent", "127.0.0.1:1", *BRIEF]) == 1
+    assert capsys.readouterr() == ("", "partway stress: the honest client has failed\n")
 
 
 def test_a_server_that_dies_half_way(folder: Path) -> None:
@@ -205,7 +221,12 @@ def test_examples_of_the_readme(
         (("silent", "http://127.0.0.1:1/", "--protocol", "lines"), "a URL of HTTP, and --protocol lines"),
         (("silent", "192.0.2.1:80"), "not this machine; say --i-own-this-host"),
         (("silent", "http://192.0.2.1/"), "not this machine"),
-        (("drip-body", "127.0.0.1:1"), "drip-body is for HTTP"),
+        (("drip-body", "127.0.0.1:1"), "drip-body is for --protocol http"),
+        (("tls-stall", "http://127.0.0.1:1/"), "tls-stall is for --protocol raw"),
+        (("silent", "udp:127.0.0.1:1"), "silent is for connections"),
+        (("datagram-flood", "127.0.0.1:1"), "datagram-flood is for udp:HOST:PORT"),
+        (("datagram-flood", "udp:127.0.0.1:1", "--protocol", "http"), "nothing to connect to"),
+        (("datagram-flood", "udp:192.0.2.1:1"), "not this machine"),
         (("silent", "127.0.0.1:1", "--count", "0"), "not a number from 1"),
         (("silent", "127.0.0.1:1", "--duration", "-1"), "not a number of seconds: '-1'"),
         (("silent", "127.0.0.1:1", "--ramp", "nan"), "not a number of seconds: 'nan'"),

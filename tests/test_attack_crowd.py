@@ -1,10 +1,11 @@
 """Every kind of attacker, against `partway http` under its stock limits, in the simulation: what becomes of each."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from partway.engine import Limits, Reactor, parse_address
+from partway.engine import READ, Limits, Reactor, Want, parse_address
 from partway.engine.simulation import Simulation
+from partway.protocols.echo import EchoDatagrams
 from partway.protocols.http import Request, Response, Server
 from partway.stress.attack.crowd import PATIENT, Crowd, Plan
 from partway.stress.attack.kinds import ATTACKS
@@ -18,13 +19,15 @@ COUNT = 7
 class World:
     """A server of pages, and a crowd, on one reactor: no kind minds."""
 
-    def __init__(self, kind: str, plan: Plan, target: Target = TARGET, **options: Any) -> None:
+    def __init__(self, kind: str, plan: Plan, target: Target = TARGET, service: Any = None, **options: Any) -> None:
         self.simulation = Simulation(1, **options)
         self.notices: list[str] = []
         self.requests: list[Request] = []
         self.reactor = Reactor(self.simulation, observer=lambda notice: self.notices.append(str(notice)))
         if target is TARGET:
             self.listener = self.reactor.listen("server:80", Server(self.answer), Limits())
+        if service is not None:
+            self.reactor.bind(target.address, service)
         self.crowd = Crowd(self.reactor, target, ATTACKS[kind], words_of(target, None), plan)
         self.crowd.begin()
 
@@ -96,8 +99,57 @@ def test_who_goes_is_replaced(world: Any, kind: str, outcome: str, statuses: int
     assert ATTACKS[kind].returns
 
 
+class Sink:
+    """Takes whatever comes, and says nothing."""
+
+    taken: ClassVar[list[bytes]] = []
+
+    def __init__(self, row: Any) -> None:
+        self.taken.clear()
+
+    def feed(self, data: bytes) -> None:
+        self.taken.append(data)
+
+    def step(self) -> Want:
+        return READ
+
+
+def test_a_handshake_that_stalls(world: Any) -> None:
+    """A record of 512 bytes is announced, 6 of them come, and no more; the server ends it."""
+    one = world("tls-stall", Plan(1, 0.0, 1), Target("", "raw", parse_address("server:443")))
+    one.reactor.listen("server:443", Sink, Limits(request_seconds=20))
+    crowd = one.run(15.0)
+    assert b"".join(Sink.taken) == bytes.fromhex("1603010200010001fc0303")
+    assert crowd.alive == 1
+    one.run(15.0)
+    assert (crowd.alive, crowd.outcomes) == (0, {"cut off": 1})
+
+
+def test_a_flood_of_datagrams(world: Any) -> None:
+    target = Target("", "raw", parse_address("udp:server:7"))
+    one = world("datagram-flood", Plan(3, 0.0, 1), target, EchoDatagrams())
+    crowd = one.run(2.0)
+    assert (crowd.started, crowd.alive) == (3, 3)
+    totals = one.reactor.totals()
+    assert totals.datagrams_received == pytest.approx(2 * 600, abs=30), "100 a second each, and their answers"
+
+
 def test_every_kind_is_shown_here() -> None:
-    assert len(ATTACKS) == 11
+    assert len(ATTACKS) == 13
+
+
+@pytest.mark.parametrize(
+    ("address", "protocol", "but"),
+    [
+        ("server:80", "http", {"tls-stall", "datagram-flood"}),
+        ("server:80", "lines", {"drip-body", "tls-stall", "datagram-flood"}),
+        ("unix:/x", "raw", {"drip-body", "datagram-flood"}),
+        ("udp:server:7", "raw", set(ATTACKS) - {"datagram-flood"}),
+    ],
+)
+def test_which_kinds_suit_a_target(address: str, protocol: str, but: set[str]) -> None:
+    target = Target("", protocol, parse_address(address))
+    assert {name for name, attack in ATTACKS.items() if not attack.suits(target)} == but
 
 
 def test_a_drip_never_makes_a_request(world: Any) -> None:

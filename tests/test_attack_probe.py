@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from partway.engine import ABORT, CLOSE, IDLE, PARK, Reactor, Row, Wait, Want, parse_address
 from partway.engine.simulation import Simulation
+from partway.protocols.echo import EchoDatagrams
 from partway.protocols.http import Response, Server
 from partway.stress.attack.latency import Latency
 from partway.stress.attack.probe import Outcome, Prober
@@ -16,11 +17,15 @@ RAW = HTTP._replace(protocol="raw")
 
 
 class World:
-    def __init__(self, factory: Any, target: Target = RAW, rate: float = 10.0, patience: float = 3.0) -> None:
+    def __init__(
+        self, factory: Any, target: Target = RAW, rate: float = 10.0, patience: float = 3.0, service: Any = None
+    ) -> None:
         self.simulation = Simulation(1)
         self.reactor = Reactor(self.simulation)
         if factory is not None:
             self.reactor.listen("server:80", factory)
+        if service is not None:
+            self.reactor.bind("udp:server:7", service)
         self.outcomes: list[Outcome] = []
         self.began = self.simulation.now()
         self.prober = Prober(self.reactor, target, words_of(target, None), rate, patience, self.outcomes.append)
@@ -115,6 +120,25 @@ def test_what_does_not_work(factory: Any, target: Target, what: str) -> None:
     assert {outcome.what for outcome in outcomes} == {what}
     assert all((outcome.seconds > 0.9) == (what == "timed out") for outcome in outcomes)
     assert len(outcomes) >= 14
+
+
+@pytest.mark.parametrize(("served", "what"), [(True, "ok"), (False, "reset")])
+def test_over_udp(served: bool, what: str) -> None:
+    """Nobody there: the kernel is told so, by ICMP."""
+    target = RAW._replace(address=parse_address("udp:server:7"))
+    world = World(None, target, patience=1.0, service=EchoDatagrams() if served else None)
+    outcomes = world.run(1.95)
+    assert {outcome.what for outcome in outcomes} == {what}
+    assert len(outcomes) == 20
+
+
+def test_a_datagram_that_nobody_answers() -> None:
+    class Silence:
+        def admit(self, data: bytes, peer: Any) -> None:
+            return None
+
+    world = World(None, RAW._replace(address=parse_address("udp:server:7")), patience=1.0, service=Silence())
+    assert {outcome.what for outcome in world.run(2.5)} == {"timed out"}
 
 
 def test_the_last_are_waited_for() -> None:

@@ -23,7 +23,7 @@ from ...protocols.addresses import MistakeError
 from ..options import Parser, number, writable
 from .crowd import Plan
 from .gates import Gate, parse_gate
-from .kinds import ATTACKS
+from .kinds import ATTACKS, Attack
 from .run import Order, Run
 from .summary import figures_of, lines_of
 from .target import PROTOCOLS, Target, parse_target
@@ -62,9 +62,9 @@ def _parser() -> Parser:
     )
     add = parser.add_argument
     add("kind", choices=(*ATTACKS, MIX), metavar="KIND", help="what the clients do, see below")
-    add("target", metavar="TARGET", help="http://HOST:PORT/PATH, HOST:PORT or unix:PATH")
+    add("target", metavar="TARGET", help="http://HOST:PORT/PATH, HOST:PORT, unix:PATH or udp:HOST:PORT")
     add("--protocol", choices=PROTOCOLS, help="what it speaks (default: http for a URL, else raw: any bytes)")
-    add("--say", metavar="TEXT", help="a whole request; \\n and the like are understood")
+    add("--say", metavar="TEXT", help="a whole request; \\n and \\xff are understood")
     add("--count", type=number(1, 10**6), default=100, metavar="N", help="clients at once (default: 100)")
     add("--weights", metavar="KIND=N,...", help="of mix: shares of the clients (default: all kinds alike)")
     add("--ramp", type=_seconds, default=1.0, metavar="SECONDS", help="in which they come (default: 1)")
@@ -122,7 +122,7 @@ def _order(options: argparse.Namespace) -> Order:
     say = None
     if options.say is not None:
         try:
-            say = options.say.encode().decode("unicode_escape").encode("latin-1").decode()
+            say = options.say.encode().decode("unicode_escape").encode("latin-1")
         except UnicodeError as error:
             raise MistakeError(f"--say: {error}") from None
         if not say:
@@ -140,12 +140,18 @@ def _kinds(options: argparse.Namespace, target: Target) -> dict[str, int]:
     if options.kind != MIX:
         if options.weights is not None:
             raise MistakeError("--weights is for mix")
-        if ATTACKS[options.kind].uploads and target.protocol != "http":
-            raise MistakeError(f"{options.kind} is for HTTP")
+        if not ATTACKS[options.kind].suits(target):
+            raise MistakeError(f"{options.kind} is {_for(ATTACKS[options.kind])}")
         return {options.kind: options.count}
-    suitable = [name for name, attack in ATTACKS.items() if target.protocol == "http" or not attack.uploads]
+    suitable = [name for name, attack in ATTACKS.items() if attack.suits(target)]
     weights = dict.fromkeys(suitable, 1) if options.weights is None else _weights(options.weights, suitable)
     return shares(options.count, weights)
+
+
+def _for(attack: Attack) -> str:
+    if attack.datagrams:
+        return "for udp:HOST:PORT"
+    return "for connections" if attack.protocols == PROTOCOLS else f"for --protocol {' or '.join(attack.protocols)}"
 
 
 def _weights(text: str, suitable: Sequence[str]) -> dict[str, int]:

@@ -46,7 +46,7 @@ class Gauge:
 
 def _listeners(address: Address) -> list[psutil.Process]:
     """Find who listens: by the port, or by the path of a UNIX socket."""
-    kind = "unix" if address.kind == "unix" else "tcp"
+    kind = address.kind
     found = set()
     with suppress(psutil.Error, OSError):
         for connection in psutil.net_connections(kind):
@@ -54,7 +54,9 @@ def _listeners(address: Address) -> list[psutil.Process]:
             if kind == "unix":
                 there = where == address.host
             else:
-                there = connection.status == psutil.CONN_LISTEN and where.port == address.port
+                bound = kind == "udp" and not connection.raddr  # else it is a client's
+                there = bound or connection.status == psutil.CONN_LISTEN
+                there = there and bool(where) and where.port == address.port
             if there and connection.pid:
                 found.add(connection.pid)
     processes = []

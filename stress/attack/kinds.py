@@ -2,13 +2,16 @@
 
 from typing import ClassVar, NamedTuple
 
-from ...engine import ABORT, CLOSE, Read, Wait, Want
+from ...engine import ABORT, CLOSE, READ, Read, Wait, Want
 from ..clients.dialogue import Dialogue
 from ..clients.kinds import Churner, Deaf, Garbler, HalfCloser, Hasty, Kind, Mute, Place, Silent, SlowReader
+from .target import PROTOCOLS, Target
 from .words import Asking
 
 DRIP_SECONDS = 1.0  # between two bytes
 PIPELINED = 100
+DATAGRAMS_A_SECOND = 100  # of each client
+CLIENT_HELLO = bytes.fromhex("1603010200 010001fc 0303")  # of 512 bytes, which never come (RFC 8446, 4.1.2 and 5.1)
 
 
 class Drip(Kind):
@@ -19,7 +22,7 @@ class Drip(Kind):
     def __init__(self, row: Place, dialogue: Dialogue, requests: int) -> None:
         super().__init__(row, dialogue, requests)
         self.said = -1  # bytes of it, after its beginning
-        self.paused = False
+        self.due = row.now
 
     @property
     def words(self) -> Asking:
@@ -28,12 +31,12 @@ class Drip(Kind):
         return self.dialogue
 
     def act(self) -> Want:
-        """Say the next byte, then wait."""
+        """Say the next byte when it is time, whatever comes meanwhile."""
         if self.over:
             return CLOSE
-        self.paused = not self.paused
-        if not self.paused:
-            return Read(DRIP_SECONDS)
+        if self.row.now < self.due:
+            return Read(self.due - self.row.now)
+        self.due = self.row.now + DRIP_SECONDS
         self.said += 1
         return self.begin() if self.said == 0 else self.drip(self.said - 1)
 
@@ -79,20 +82,60 @@ class Resetter(Kind):
         return Wait(0.0) if self.steps == 2 else ABORT
 
 
+class TlsStaller(Kind):
+    """Begins a TLS handshake, and stays."""
+
+    behaves: ClassVar[bool] = False
+
+    def __init__(self, row: Place, dialogue: Dialogue, requests: int) -> None:
+        super().__init__(row, dialogue, requests)
+        self.unsaid = CLIENT_HELLO
+
+    def act(self) -> Want:
+        """Say the beginning, once."""
+        unsaid, self.unsaid = self.unsaid, b""
+        return unsaid or (CLOSE if self.over else READ)
+
+
+class Flooder(Kind):
+    """Sends datagrams at a steady rate, and hears what comes back."""
+
+    behaves: ClassVar[bool] = False
+
+    def __init__(self, row: Place, dialogue: Dialogue, requests: int) -> None:
+        super().__init__(row, dialogue, requests)
+        self.due = row.now
+
+    def act(self) -> Want:
+        """Send one when it is time: what comes meanwhile is heard, and moves nothing."""
+        if self.row.now < self.due:
+            return Read(self.due - self.row.now)
+        self.due = max(self.due, self.row.now - 1.0) + 1 / DATAGRAMS_A_SECOND
+        return self.dialogue.ask()
+
+
 class Attack(NamedTuple):
-    """A kind: its machine, what it does, and how often it asks. `returns`: who has gone is replaced by another."""
+    """A kind: its machine, what it does, and how often it asks. `returns`: who has gone is replaced by another.
+
+    `protocols` are those that it is for, on connections, or with `datagrams` over UDP.
+    """
 
     machine: type[Kind]
     about: str
     requests: int = 0
     returns: bool = False
-    uploads: bool = False
+    protocols: tuple[str, ...] = PROTOCOLS
+    datagrams: bool = False
+
+    def suits(self, target: Target) -> bool:
+        """Tell whether it can be made on a target."""
+        return target.protocol in self.protocols and target.address.datagrams == self.datagrams
 
 
 ATTACKS: dict[str, Attack] = {
     "silent": Attack(Mute, "connects, and says nothing"),
     "drip-head": Attack(Drip, "begins a request, a byte a second"),
-    "drip-body": Attack(DripBody, "promises a long body, and sends a byte a second", uploads=True),
+    "drip-body": Attack(DripBody, "promises a long body, and sends a byte a second", protocols=("http",)),
     "no-read": Attack(Deaf, "asks again and again, and reads nothing", 10_000),
     "slow-read": Attack(SlowReader, "asks, and reads a little now and then", 1000),
     "idle-keepalive": Attack(Silent, "asks once, and stays", 1),
@@ -101,4 +144,8 @@ ATTACKS: dict[str, Attack] = {
     "half-close": Attack(HalfCloser, "asks, ends its side, and waits for the answer", 1, returns=True),
     "garbage": Attack(Garbler, "says what means nothing", 3, returns=True),
     "pipeline": Attack(Hasty, f"sends {PIPELINED} requests at once", PIPELINED, returns=True),
+    "tls-stall": Attack(TlsStaller, "begins a TLS handshake, and stays", protocols=("raw",)),
+    "datagram-flood": Attack(
+        Flooder, f"sends {DATAGRAMS_A_SECOND} datagrams a second, each client", returns=True, datagrams=True
+    ),
 }

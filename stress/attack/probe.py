@@ -1,13 +1,13 @@
 """The honest client: what a real user sees while others attack.
 
-    python -m partway.stress.attack.probe TARGET PROTOCOL RATE PATIENCE [SAY]
+    python -m partway.stress.attack.probe TARGET PROTOCOL RATE PATIENCE [SAY, IN HEX]
 
 It comes at a fixed rate, each time on a connection of its own, whether or not earlier ones have been answered: a server
 that stands still for a second is met by everybody who came in that second, not by one alone (who waits for an answer
 before he asks again leaves out the very moments that matter: coordinated omission). Each time counts from when it was
-to begin. It lives in a process of its own, where no attacker delays it; and tells each outcome in a line: when it was
-to begin, how long it took, in seconds, and what came of it. When its standard input ends it begins no more, and ends
-when all that it has begun have ended: the slowest are the last.
+to begin. It lives in a process of its own, where no attacker delays it. It says `ready`, and then each outcome in a
+line: when it was to begin, how long it took, in seconds, and what came of it. When its standard input ends it begins no
+more, and ends when all that it has begun have ended: the slowest are the last.
 """
 
 import os
@@ -21,6 +21,7 @@ from ...engine import ABORT, CLOSE, Cause, Limits, Reactor, Read, Reason, Row, W
 from .target import Target, parse_target
 from .words import Words, ear_of, words_of
 
+READY = b"ready"
 OK = "ok"
 ENDED_EARLY = "ended early"
 TIMED_OUT = "timed out"
@@ -161,8 +162,9 @@ def main(words: list[str]) -> None:
         os.write(1, f"{outcome.began!r} {outcome.seconds!r} {outcome.what}\n".encode())
 
     prober = Prober(
-        reactor, target, words_of(target, say[0].encode() if say else None), float(rate), float(patience), tell
+        reactor, target, words_of(target, bytes.fromhex(say[0]) if say else None), float(rate), float(patience), tell
     )
+    os.write(1, READY + b"\n")
     prober.begin()
 
     def stop() -> None:

@@ -12,7 +12,7 @@ from .crowd import Crowd, Plan
 from .gauge import Gauge
 from .kinds import ATTACKS
 from .latency import Latency
-from .probe import Outcome
+from .probe import READY, Outcome
 from .target import Target
 from .words import words_of
 
@@ -30,7 +30,7 @@ class Order(NamedTuple):
     duration: float
     calm: float
     visits: float
-    say: str | None = None
+    say: bytes | None = None
 
 
 class Run:
@@ -40,8 +40,7 @@ class Run:
         self.order = order
         self.reactor = reactor
         self.show = show  # is called after each sample
-        say = None if order.say is None else order.say.encode()
-        words, shares = words_of(order.target, say), sum(order.kinds.values())
+        words, shares = words_of(order.target, order.say), sum(order.kinds.values())
         self.crowds = {
             kind: Crowd(
                 reactor,
@@ -62,21 +61,19 @@ class Run:
         self.failed = False  # the honest client has, without which there is nothing to tell
         self.survivors: dict[str, list[float]] | None = None  # how long each has been there, when the time is over
         self._unread = b""
+        self._input: IO[bytes] | None = None  # the honest client's, which ends when this does
         self._date = datetime.now(UTC)
 
     def go(self) -> dict[str, Any]:
         """Run it to its end; return the report."""
-        order, reactor = self.order, self.reactor
+        reactor = self.reactor
         with subprocess.Popen(self._probe(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as probe:
             assert probe.stdout is not None and probe.stdin is not None
             descriptor = probe.stdout.fileno()
             os.set_blocking(descriptor, False)
             reactor.watch(descriptor, lambda: self._hear(descriptor))
             try:
-                self.began = reactor.platform.now()
-                self._sample()
-                reactor.after(order.calm, self._attack)
-                reactor.after(order.calm + order.duration, lambda: self._stop(probe.stdin))
+                self._input = probe.stdin
                 reactor.run()
                 self._end()
             finally:
@@ -97,18 +94,26 @@ class Run:
     def _probe(self) -> list[str]:
         order = self.order
         words = [order.target.text, order.target.protocol, str(order.visits), str(PATIENCE_SECONDS)]
-        return [sys.executable, "-m", "partway.stress.attack.probe", *words, *([order.say] if order.say else [])]
+        return [sys.executable, "-m", "partway.stress.attack.probe", *words, *([order.say.hex()] if order.say else [])]
+
+    def _begin(self) -> None:
+        """The honest client is there: from now on time counts."""
+        order, reactor = self.order, self.reactor
+        self.began = reactor.platform.now()
+        self._sample()
+        reactor.after(order.calm, self._attack)
+        reactor.after(order.calm + order.duration, self._stop)
 
     def _attack(self) -> None:
         self.attacked = self.reactor.platform.now()
         for crowd in self.crowds.values():
             crowd.begin()
 
-    def _stop(self, visits: IO[bytes] | None) -> None:
+    def _stop(self) -> None:
         """The time is over. The crowd stays until the last visit of the honest client has its outcome."""
         self._end()
-        assert visits is not None
-        visits.close()
+        assert self._input is not None
+        self._input.close()
 
     def _end(self) -> None:
         if self.survivors is None:
@@ -129,6 +134,9 @@ class Run:
                 return
             *lines, self._unread = (self._unread + data).split(b"\n")
             for line in lines:
+                if line == READY:
+                    self._begin()
+                    continue
                 began, seconds, what = line.decode().split(" ", 2)
                 outcome = Outcome(float(began), float(seconds), what)
                 self.visits.append(outcome)

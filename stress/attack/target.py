@@ -62,7 +62,7 @@ def _path_of(parts: SplitResult) -> str:
 
 def _plain(text: str, protocol: str) -> Target:
     address = addresses_of(text)[0]
-    if address.kind not in ("tcp", "unix"):
+    if address.kind not in ("tcp", "unix", "udp") or (address.kind == "udp" and protocol == "http"):
         raise MistakeError(f"{text}: nothing to connect to")
     host = text.removeprefix("tcp:") if address.kind == "tcp" else "localhost"
     return Target(text, protocol, address, host, "/")
