@@ -5,8 +5,10 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -184,6 +186,27 @@ def test_a_terminal_sees_it_live(folder: Path) -> None:
 def readme() -> list[str]:
     lines = (Path(__file__).resolve().parent.parent / "README.md").read_text().splitlines()
     return [line.strip() for line in lines if line.startswith("    partway stress ") and "127.0.0.1" in line]
+
+
+def test_the_step_for_ci_that_the_readme_shows(tmp_path: Path) -> None:
+    """As it stands there, but for the installation, at a port that is free, and shorter."""
+    text = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+    _, install, serve, attack = textwrap.dedent(text.partition("```yaml\n")[2].partition("```")[0]).splitlines()
+    assert install.strip() == "pip install 'partway[stress]'"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    shorter = ["--count", "5", "--ramp", "0", "--duration", "0.6", "--calm", "1.5", "--visits", "50"]
+    script = "\n".join((serve, f"{attack} {shlex.join(shorter)}", "kill $!")).replace("8000", str(port))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-uc", script],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "drip-head: 5 clients" in done.stdout, done.stderr
 
 
 @pytest.mark.usefixtures("fonts")
