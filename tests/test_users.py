@@ -8,12 +8,12 @@ from array import array
 from dataclasses import replace
 from io import BytesIO
 from itertools import count
-from random import Random, SystemRandom
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import Phase, find, given, settings
-from partway.engine import CLOSE, IDLE, NEXT, READ, Idle, Inbox, Limits, LineBuffer, PeerError, Reason, Row, Wait, Want
+from partway.engine import CLOSE, IDLE, NEXT, READ, Inbox, Limits, LineBuffer, PeerError, Reason, Row, Wait, Want
 from partway.engine.faults import Faults
 from partway.stress.simulate.examine import AGAIN
 from partway.stress.simulate.failure import trimmed
@@ -473,11 +473,17 @@ def draw_of(machine: type, seed: int) -> Case:
 
 
 class Throws(Good):
-    """Is not the same twice."""
+    """Is not the same twice: each that is made waits for longer than all before it, at first."""
+
+    made = count(1)
+
+    def __init__(self, row: Row) -> None:
+        super().__init__(row)
+        self.wait = next(self.made) / 20
 
     def step(self) -> Want:
-        want = super().step()
-        return Idle(0.1 + SystemRandom().random()) if want is IDLE else want
+        wait, self.wait = self.wait, 0.0
+        return Wait(wait) if wait else super().step()
 
 
 def test_who_is_not_the_same_twice_is_not_accused_of_freezing() -> None:
