@@ -48,6 +48,9 @@ def _earned_a_period(row: StreamRow) -> bool:
     if row.state == WRITING:
         return _is_taken(row)
     limits = row.limits
+    if row.state == OPENING and row.queued and row.sent >= limits.quantum_bytes:  # it talks, and has never rested
+        row.since = row.table.now
+        return True
     if row.state != READING or row.received - row.mark < max(1, limits.rate_min * limits.request_seconds):
         return False
     row.since = row.table.now

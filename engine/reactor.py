@@ -219,12 +219,13 @@ class Reactor:
         room = self.table.limits.turn_bytes
         for _ in range(len(queue)):
             row = queue.pop()
-            sent = row.sent
+            sent, requests = row.sent, row.requests
             if isinstance(row, StreamRow):
                 run(row)
             elif isinstance(row, DatagramRow):
                 run_datagram(row)
             work = row.sent - sent + row.limits.step_bytes  # a row that sends nothing does not stay at the front
+            work += (row.requests - requests) * row.limits.request_bytes  # nor one whose answers are small
             self.table.queue_work += work
             room -= work
             if room <= 0:

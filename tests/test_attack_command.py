@@ -17,9 +17,10 @@ import psutil
 import pytest
 from partway.protocols.addresses import MistakeError
 from partway.protocols.command import main
-from partway.stress.attack.command import shares
+from partway.stress.attack.crowd import NOTHING
 from partway.stress.attack.gates import parse_gate
 from partway.stress.attack.kinds import ATTACKS
+from partway.stress.attack.orders import shares
 from partway.stress.attack.summary import duration, figures_of, lines_of
 from partway.stress.attack.target import is_local, parse_target
 from test_attack_page import fonts
@@ -136,10 +137,14 @@ def test_nobody_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert "20 refused" in said.out
 
 
-def test_an_honest_client_that_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/false")
+@pytest.mark.parametrize(("module", "who"), [("probe", "the honest client has"), ("attackers", "the attackers have")])
+def test_a_process_that_cannot_begin(
+    module: str, who: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(f"partway.stress.attack.{module}.MODULE", "partway.stress.nowhere")
+    monkeypatch.setattr(os, "environ", os.environ)
     assert main(["stress", "silent", "127.0.0.1:1", *BRIEF]) == 1
-    assert capsys.readouterr() == ("", "partway stress: the honest client has failed\n")
+    assert capsys.readouterr() == ("", f"partway stress: {who} failed\n")
 
 
 def test_a_server_that_dies_half_way(folder: Path) -> None:
@@ -155,6 +160,37 @@ def test_a_server_that_dies_half_way(folder: Path) -> None:
     assert (process.returncode, err) == (0, "")
     assert " refused" in out.partition("beside them")[2]
     assert "  of them: 20 " in out and "still there" not in out
+
+
+def test_more_processes(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three of them attack, and the report is as if it were one."""
+    file = tmp_path / "report.json"
+    with served("http", str(folder), "--quiet", *LOCAL) as server:
+        assert main(["stress", "mix", url_of(server), *BRIEF, "--jobs", "3", "--json", str(file)]) == 0
+        assert server.end() == 0
+    assert capsys.readouterr().err == ""
+    report = json.loads(file.read_text())
+    crowds = report["crowds"]
+    assert report["plan"] == {"clients": 20, "ramp": 0.0, "rate": None, "jobs": 3}
+    staying = {kind: crowd["started"] for kind, crowd in crowds.items() if not crowd["returns"]}
+    assert set(staying.values()) == {1, 2} and len(crowds) == 11
+    for crowd in crowds.values():
+        assert len(crowd["lived"]) == sum(crowd["outcomes"].values()) == crowd["started"] - crowd["survivors"]
+
+
+def test_attackers_that_die_half_way(folder: Path) -> None:
+    with served("http", str(folder), "--quiet", *LOCAL) as server:
+        words = [*STRESS, "silent", url_of(server), "--count", "20", "--ramp", "0", "--duration", "3", "--jobs", "2"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            wait_for_crowd(server)
+            children = psutil.Process(process.pid).children()
+            attackers = [child for child in children if any("attackers" in word for word in child.cmdline())]
+            attackers[0].kill()
+            out, err = process.communicate(timeout=SECONDS_MOST)
+        assert server.end() == 0
+    assert (process.returncode, err, len(attackers)) == (0, "", 2)
+    assert "  no more could begin: a process of attackers has died" in out
+    assert "10 still there" in out
 
 
 def test_an_interrupt_ends_it_with_a_report(folder: Path, tmp_path: Path) -> None:
@@ -373,10 +409,9 @@ def test_durations(seconds: float, said: str) -> None:
 def test_a_summary_of_nothing() -> None:
     nothing: dict[str, Any] = {"visits": 0, "errors": 0, "failures": {}, "p50": None, "p99": None, "p99.9": None}
     nothing["max"] = None
-    crowd = {"started": 0, "peak": 0, "survivors": 0, "outcomes": {}, "statuses": {}, "lived": [], "returns": False}
     report = {
         "target": "x",
-        "crowds": {"silent": {**crowd, "unable": "out of ports"}},
+        "crowds": {"silent": {**NOTHING, "unable": "out of ports"}},
         "probe": {"before": nothing, "during": nothing},
         "samples": [],
     }

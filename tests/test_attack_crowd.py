@@ -7,7 +7,7 @@ from partway.engine import READ, Limits, Reactor, Want, parse_address
 from partway.engine.simulation import Simulation
 from partway.protocols.echo import EchoDatagrams
 from partway.protocols.http import Request, Response, Server
-from partway.stress.attack.crowd import PATIENT, Crowd, Plan
+from partway.stress.attack.crowd import NOTHING, PATIENT, Crowd, Plan
 from partway.stress.attack.kinds import ATTACKS
 from partway.stress.attack.target import Target
 from partway.stress.attack.words import Words, words_of
@@ -70,7 +70,7 @@ def world() -> Any:
     ],
 )
 def test_who_stays_is_gone_in_the_end(world: Any, kind: str, outcome: str, seconds: float, status: str) -> None:
-    crowd = world(kind, Plan(COUNT, 0.0, 1)).run(60.0)
+    crowd = world(kind, Plan(COUNT, 0.0, 0)).run(60.0)
     assert (crowd.started, crowd.peak, crowd.alive) == (COUNT, COUNT, 0)
     assert crowd.outcomes == {outcome: COUNT}
     assert crowd.statuses == ({status: COUNT} if status else {})
@@ -116,7 +116,7 @@ class Sink:
 
 def test_a_handshake_that_stalls(world: Any) -> None:
     """A record of 512 bytes is announced, 6 of them come, and no more; the server ends it."""
-    one = world("tls-stall", Plan(1, 0.0, 1), Target("", "raw", parse_address("server:443")))
+    one = world("tls-stall", Plan(1, 0.0, 0), Target("", "raw", parse_address("server:443")))
     one.reactor.listen("server:443", Sink, Limits(request_seconds=20))
     crowd = one.run(15.0)
     assert b"".join(Sink.taken) == bytes.fromhex("1603010200010001fc0303")
@@ -127,7 +127,7 @@ def test_a_handshake_that_stalls(world: Any) -> None:
 
 def test_a_flood_of_datagrams(world: Any) -> None:
     target = Target("", "raw", parse_address("udp:server:7"))
-    one = world("datagram-flood", Plan(3, 0.0, 1), target, EchoDatagrams())
+    one = world("datagram-flood", Plan(3, 0.0, 300), target, EchoDatagrams())
     crowd = one.run(2.0)
     assert (crowd.started, crowd.alive) == (3, 3)
     totals = one.reactor.totals()
@@ -150,6 +150,16 @@ def test_every_kind_is_shown_here() -> None:
 def test_which_kinds_suit_a_target(address: str, protocol: str, but: set[str]) -> None:
     target = Target("", protocol, parse_address(address))
     assert {name for name, attack in ATTACKS.items() if not attack.suits(target)} == but
+
+
+def test_who_stays_is_replaced_if_the_user_wants_it(world: Any) -> None:
+    """The crowd is as large as ever, and those who come again are as many a second as may."""
+    one = world("drip-head", Plan(COUNT, 0.0, 2))
+    assert (one.run(9.9).started, one.crowd.alive) == (COUNT, COUNT)
+    crowd = one.run(2.2)
+    assert (crowd.started, crowd.alive) == (COUNT + 4, 4)
+    crowd = one.run(5.0)
+    assert crowd.alive == crowd.peak == COUNT
 
 
 def test_a_drip_never_makes_a_request(world: Any) -> None:
@@ -181,6 +191,16 @@ def test_they_come_within_the_ramp(world: Any) -> None:
     assert one.run(5.0).alive == pytest.approx(75, abs=2)
     assert one.run(5.0).alive == 100
     assert one.run(2.5).alive == pytest.approx(100, abs=2), "the first have not been there for 15 s"
+
+
+def test_what_is_told_of_it(world: Any) -> None:
+    one = world("pipeline", Plan(COUNT, 0.0, 0))
+    crowd = one.run(5.0)
+    assert crowd.seen() == {"alive": 0, "started": COUNT, "peak": COUNT, "outcomes": {"served": COUNT}, "unable": ""}
+    figures = crowd.figures()
+    assert set(figures) == set(NOTHING)
+    assert (figures["asked"], figures["answered"], figures["returns"]) == (100 * COUNT, 100 * COUNT, True)
+    assert (figures["survivors"], figures["ages"], len(figures["lived"])) == (0, [], COUNT)
 
 
 def test_after_the_end_nobody_comes_and_nobody_is_counted(world: Any) -> None:

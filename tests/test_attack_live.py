@@ -4,28 +4,31 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from partway.engine import Reactor, parse_address
+from partway.engine import Reactor
 from partway.engine.simulation import Simulation
 from partway.protocols.echo import Echo
-from partway.stress.attack.crowd import Plan
+from partway.stress.attack.attackers import Attackers
 from partway.stress.attack.live import Screen, picture_of
+from partway.stress.attack.orders import Order, orders_of
 from partway.stress.attack.probe import Outcome
-from partway.stress.attack.run import Order, Run
-from partway.stress.attack.target import Target
+from partway.stress.attack.run import Run
+from partway.stress.attack.target import parse_target
 from rich.console import Console
 
 
 @pytest.fixture
 def run() -> Any:
+    """As if its attackers were here, and not in a process of their own."""
     simulation = Simulation(1)
     reactor = Reactor(simulation)
-    reactor.listen("server:7", Echo)
-    target = Target("server:7", "raw", parse_address("server:7"))
-    run = Run(Order({"silent": 5, "half-close": 2}, target, Plan(7, 0.0, 10), 20.0, 2.0, 10.0), reactor)
+    reactor.listen("127.0.0.1:7", Echo)
+    target = parse_target("127.0.0.1:7", None, owned=False)
+    order = Order({"silent": 5, "half-close": 2}, target, 0.0, 10, 20.0, 2.0, 10.0)
+    run = Run(order, reactor)
     run.began = simulation.now()
-    for crowd in run.crowds.values():
-        crowd.begin()
-    simulation.run(reactor, 1.0)
+    attackers = Attackers(reactor, orders_of(order)[0], run.troops[0]._hear)
+    attackers.hear(b"begin")
+    simulation.run(reactor, 1.1)
     yield run
     reactor.close()
 
@@ -64,7 +67,7 @@ def test_what_the_server_costs(run: Run) -> None:
 
 
 def test_why_no_more_can_begin(run: Run) -> None:
-    run.crowds["silent"].unable = "out of ports"
+    run.troops[0].seen["silent"]["unable"] = "out of ports"
     assert "out of ports" in drawn(run)
 
 

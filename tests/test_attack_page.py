@@ -4,13 +4,13 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import pytest
+from partway.stress.attack.crowd import NOTHING
 from partway.stress.attack.page import page_of
 from partway.stress.attack.survival import survivors
 
 
 def crowd(**figures: Any) -> dict[str, Any]:
-    nothing = {"started": 0, "peak": 0, "survivors": 0, "outcomes": {}, "statuses": {}, "lived": [], "ages": []}
-    return {**nothing, "returns": False, "unable": "", **figures}
+    return {**NOTHING, **figures}
 
 
 def probe(**figures: Any) -> dict[str, Any]:

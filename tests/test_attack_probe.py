@@ -28,7 +28,8 @@ class World:
             self.reactor.bind("udp:server:7", service)
         self.outcomes: list[Outcome] = []
         self.began = self.simulation.now()
-        self.prober = Prober(self.reactor, target, words_of(target, None), rate, patience, self.outcomes.append)
+        words = words_of(target, None)
+        self.prober = Prober(self.reactor, target, words, rate, patience, self.outcomes.append, self.reactor.stop)
         self.prober.begin()
 
     def run(self, seconds: float) -> list[Outcome]:

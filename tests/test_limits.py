@@ -483,6 +483,21 @@ def test_step_bytes_counts_steps_that_send_nothing() -> None:
     assert most_steps_in_a_turn(b"", Limits(quantum_bytes=10_000, step_bytes=1000)) == 10
 
 
+def test_request_bytes_count_against_the_turn_too() -> None:
+    """Many small answers are as much work as a large one: whoever comes next must not wait for all of them."""
+    limits = Limits(quantum_bytes=10_000, request_bytes=2000, step_bytes=1, turn_bytes=25_000)
+    acts = Acts(lambda machine: NEXT if machine.steps % 2 else b"small")
+    rig = Rig(acts, limits=limits)
+    rig.dials(10)
+    while len(acts.made) < 10:
+        rig.reactor.step(0.001)
+    for _ in range(20):
+        before = [machine.steps for machine in acts.made]
+        rig.reactor.step(0.001)
+        moved = sum(now > then for now, then in zip([machine.steps for machine in acts.made], before, strict=True))
+        assert moved == 3
+
+
 def test_request_bytes_counts_requests() -> None:
     assert most_steps_in_a_turn(NEXT, Limits(quantum_bytes=10_000, request_bytes=2000)) == 5
 
@@ -511,6 +526,20 @@ def test_opening_seconds_hold_for_one_who_is_woken_and_busy() -> None:
     rig.run(11)
     assert acts.only.steps > 100
     assert rig.ended == {str(Cause.OPENING_TOO_LONG): 1}
+
+
+def test_opening_seconds_are_not_for_one_who_talks_without_a_pause() -> None:
+    """It has connected, and never rested since, for its peer takes all at once: nobody is waited for."""
+
+    def talk(machine: Acting) -> Want:
+        rig.simulation.travel(0.01)  # it is some work
+        return b"x" * 10_000
+
+    rig = Rig(Acts(lambda machine: b"" if machine.take() else READ), capacity_bytes=1 << 20)
+    talker = rig.reactor.connect("server:7", Acts(talk), Limits(opening_seconds=1, quantum_bytes=4096))
+    rig.run(5.0)
+    assert rig.ended == {}
+    assert talker.sent > 1_000_000
 
 
 def test_opening_seconds_hold_for_connecting() -> None:

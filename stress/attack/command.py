@@ -13,18 +13,16 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from random import Random
 
 from ...engine import Reactor
-from ...engine.kernel import Kernel
 from ...protocols.addresses import MistakeError
 from ..options import Parser, number, writable
-from .crowd import Plan
 from .gates import Gate, parse_gate
 from .kinds import ATTACKS, Attack
-from .run import Order, Run
+from .orders import Order, shares
+from .run import Run
 from .summary import figures_of, lines_of
 from .target import PROTOCOLS, Target, parse_target
 
@@ -71,15 +69,16 @@ def _parser() -> Parser:
     add(
         "--rate",
         type=number(1, 10**6),
-        default=100,
         metavar="N",
-        help="a second in place of who has gone (default: 100)",
+        help="clients a second in place of who has gone (default: 100 where the kind goes by itself, else 0); "
+        "of datagrams, so many a second of all clients (default: 100 each)",
     )
     add("--duration", type=_seconds, default=10.0, metavar="SECONDS", help="of the attack (default: 10)")
     add("--calm", type=_seconds, default=2.0, metavar="SECONDS", help="before it, to compare with (default: 2)")
     add(
         "--visits", type=number(1, 10_000), default=20, metavar="N", help="of the honest client, a second (default: 20)"
     )
+    add("--jobs", type=number(1, 64), default=1, metavar="N", help="processes that attack (default: 1)")
     add("--seed", type=number(0, 2**63), metavar="N", help="of what clients draw")
     add("--json", type=writable, metavar="FILE", help="write all that was seen there, too")
     add("--html", type=writable, metavar="FILE", help="write a page with pictures there")
@@ -119,7 +118,7 @@ def _seconds(text: str) -> float:
 def _order(options: argparse.Namespace) -> Order:
     target = parse_target(options.target, options.protocol, options.i_own_this_host)
     kinds = _kinds(options, target)
-    say = None
+    say = b""
     if options.say is not None:
         try:
             say = options.say.encode().decode("unicode_escape").encode("latin-1")
@@ -127,8 +126,18 @@ def _order(options: argparse.Namespace) -> Order:
             raise MistakeError(f"--say: {error}") from None
         if not say:
             raise MistakeError("--say: nothing")
-    plan = Plan(options.count, options.ramp, options.rate)
-    return Order(kinds, target, plan, options.duration, options.calm, options.visits, say)
+    return Order(
+        kinds,
+        target,
+        options.ramp,
+        options.rate,
+        options.duration,
+        options.calm,
+        options.visits,
+        say,
+        options.seed,
+        options.jobs,
+    )
 
 
 def _abouts() -> list[tuple[str, str]]:
@@ -164,23 +173,8 @@ def _weights(text: str, suitable: Sequence[str]) -> dict[str, int]:
     return weights
 
 
-def shares(count: int, weights: Mapping[str, int]) -> dict[str, int]:
-    """Divide so many clients by weights; whoever gets none is left out."""
-    total, passed, given, found = sum(weights.values()), 0, 0, {}
-    for name, weight in weights.items():
-        passed += weight
-        share = count * passed // total - given
-        given += share
-        if share:
-            found[name] = share
-    return found
-
-
 def _attack(order: Order, gates: Sequence[Gate], options: argparse.Namespace) -> int:
-    platform = Kernel()
-    if options.seed is not None:
-        platform.random = Random(options.seed)
-    reactor = Reactor(platform)
+    reactor = Reactor()
     with ExitStack() as stack:
         stack.callback(reactor.close)
         run = Run(order, reactor, _show(stack))
@@ -203,7 +197,7 @@ def _show(stack: ExitStack) -> Callable[[Run], None] | None:
 
 def _tell(report: dict[str, object], run: Run, gates: Sequence[Gate], options: argparse.Namespace) -> int:
     if run.failed:
-        print(f"{NAME}: the honest client has failed", file=sys.stderr)
+        print(f"{NAME}: {run.failed}", file=sys.stderr)
         return 1
     for line in lines_of(report):
         print(line)

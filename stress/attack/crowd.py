@@ -1,22 +1,23 @@
 """The crowd: who comes when, who is there, how long each was, and why it went."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from errno import EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM
 from functools import partial
 from typing import Any, NamedTuple
 
 from ...engine import Cause, Limits, Reactor, Reason, Row
 from ..clients.kinds import Kind
-from .kinds import Attack
+from .kinds import Attack, Flooder
 from .target import Target
-from .words import Asking, Words, ear_of
+from .words import Asking, Tally, Words, ear_of
 
 TICK_SECONDS = 0.02  # those whose time has come begin together
 ENDLESS = float("inf")
 PATIENT = Limits(
     idle_seconds=ENDLESS,
     request_seconds=ENDLESS,
+    opening_seconds=60,
     waiting_seconds=ENDLESS,
     stall_seconds=ENDLESS,
     rate_min=0,
@@ -41,13 +42,32 @@ OUTCOMES: Mapping[Cause, str] = {
 }
 """How a client's end is told that was not in order."""
 
+NOTHING: dict[str, Any] = {
+    "alive": 0,
+    "started": 0,
+    "peak": 0,
+    "outcomes": {},
+    "unable": "",
+    "survivors": 0,
+    "asked": 0,
+    "answered": 0,
+    "returns": False,
+    "statuses": {},
+    "lived": [],
+    "ages": [],
+}
+"""The figures of a crowd of which nothing is known yet: see `Crowd.seen` and `Crowd.figures`."""
+
 SERVED = "served"  # it has got all that it has asked for
 CUT_OFF = "cut off"  # the server has ended its side
 LEFT = "left"  # by itself
 
 
 class Plan(NamedTuple):
-    """How many at once, within how many seconds they come, and how many a second may come in place of who has gone."""
+    """How many at once, within how many seconds they come, and how many a second may come in place of who has gone.
+
+    Of kinds that send datagrams, `rate` is how many of these all of them send a second.
+    """
 
     clients: int
     ramp: float
@@ -69,6 +89,7 @@ class Crowd:
         self.outcomes: Counter[str] = Counter()
         self.statuses: Counter[str] = Counter()
         self.lived: list[float] = []
+        self.tally = Tally()
         self.unable = ""
         self.over = False
         self._alive: dict[int, float] = {}  # when each has come, by its row's key
@@ -84,18 +105,28 @@ class Crowd:
         now = self.reactor.now
         return [now - born for born in self._alive.values()]
 
-    def figures(self, survivors: Sequence[float]) -> dict[str, Any]:
-        """Return all of it for a report; `survivors` are the ages of those who were there when the time was over."""
+    def seen(self) -> dict[str, Any]:
+        """Return what is told of it while it goes on."""
         return {
+            "alive": self.alive,
             "started": self.started,
             "peak": self.peak,
-            "survivors": len(survivors),
-            "returns": self.attack.returns,
             "outcomes": dict(self.outcomes.most_common()),
+            "unable": self.unable,
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """Return all of it for a report, when the time is over: who is there now has survived."""
+        ages = sorted(self.ages())
+        return {
+            **self.seen(),
+            "survivors": len(ages),
+            "asked": self.tally.asked,
+            "answered": self.tally.answered,
+            "returns": self.attack.returns,
             "statuses": dict(self.statuses.most_common()),
             "lived": [round(seconds, 3) for seconds in sorted(self.lived)],
-            "ages": [round(seconds, 3) for seconds in sorted(survivors)],
-            "unable": self.unable,
+            "ages": [round(seconds, 3) for seconds in ages],
         }
 
     def begin(self) -> None:
@@ -115,14 +146,15 @@ class Crowd:
 
     def _come(self) -> None:
         plan = self.plan
-        if not self.attack.returns or self.started < plan.clients:
+        if self.started < plan.clients or not plan.rate or self.attack.datagrams:
             passed = self.reactor.platform.now() - self.began
             due = plan.clients if passed >= plan.ramp else int(plan.clients * passed / plan.ramp)
             wanted = due - self.started
         else:
-            self._credit = min(plan.clients, self._credit + plan.rate * TICK_SECONDS)
-            wanted = min(int(self._credit), plan.clients - self.alive)
-            self._credit -= max(0, wanted)
+            missing = plan.clients - self.alive
+            self._credit = self._credit + plan.rate * TICK_SECONDS if missing else 0.0  # it is not saved up
+            wanted = min(int(self._credit), missing)
+            self._credit -= wanted
         for _ in range(wanted):
             if not self._add():
                 break
@@ -138,8 +170,10 @@ class Crowd:
         return True
 
     def _make(self, row: Row) -> Kind:
-        dialogue = Asking(self.words, ear_of(self.target, self.statuses))
+        dialogue = Asking(self.words, ear_of(self.target, self.statuses), self.tally)
         machine = self.attack.machine(row, dialogue, self.attack.requests)
+        if isinstance(machine, Flooder):
+            machine.pause = self.plan.clients / self.plan.rate
         machine.ended = partial(self._ended, row.key, machine)  # type: ignore[attr-defined]
         self._alive[row.key] = self.reactor.platform.now()
         return machine

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, NamedTuple
 
-from ...engine import ABORT, CLOSE, READ, Read, Wait, Want
+from ...engine import ABORT, CLOSE, PARK, READ, Read, Wait, Want
 from ..clients.dialogue import Dialogue
 from ..clients.kinds import Churner, Deaf, Garbler, HalfCloser, Hasty, Kind, Mute, Place, Silent, SlowReader
 from .target import PROTOCOLS, Target
@@ -10,7 +10,6 @@ from .words import Asking
 
 DRIP_SECONDS = 1.0  # between two bytes
 PIPELINED = 100
-DATAGRAMS_A_SECOND = 100  # of each client
 CLIENT_HELLO = bytes.fromhex("1603010200 010001fc 0303")  # of 512 bytes, which never come (RFC 8446, 4.1.2 and 5.1)
 
 
@@ -64,6 +63,15 @@ class DripBody(Drip):
         return b"x"
 
 
+class NoReader(Deaf):
+    """Asks a hundred times at once, again and again, and never reads."""
+
+    def act(self) -> Want:
+        """Ask, and take nothing."""
+        assert isinstance(self.dialogue, Asking)
+        return self.dialogue.ask_many(PIPELINED) if self.dialogue.asked < self.requests else PARK
+
+
 class Resetter(Kind):
     """Resets the connection in the middle of a request: the first client after no byte, the next after one..."""
 
@@ -98,9 +106,10 @@ class TlsStaller(Kind):
 
 
 class Flooder(Kind):
-    """Sends datagrams at a steady rate, and hears what comes back."""
+    """Sends datagrams, one every `pause` seconds, and hears what comes back."""
 
     behaves: ClassVar[bool] = False
+    pause = 1.0
 
     def __init__(self, row: Place, dialogue: Dialogue, requests: int) -> None:
         super().__init__(row, dialogue, requests)
@@ -110,7 +119,7 @@ class Flooder(Kind):
         """Send one when it is time: what comes meanwhile is heard, and moves nothing."""
         if self.row.now < self.due:
             return Read(self.due - self.row.now)
-        self.due = max(self.due, self.row.now - 1.0) + 1 / DATAGRAMS_A_SECOND
+        self.due = max(self.due, self.row.now - 1.0) + self.pause
         return self.dialogue.ask()
 
 
@@ -136,7 +145,7 @@ ATTACKS: dict[str, Attack] = {
     "silent": Attack(Mute, "connects, and says nothing"),
     "drip-head": Attack(Drip, "begins a request, a byte a second"),
     "drip-body": Attack(DripBody, "promises a long body, and sends a byte a second", protocols=("http",)),
-    "no-read": Attack(Deaf, "asks again and again, and reads nothing", 10_000),
+    "no-read": Attack(NoReader, "asks again and again, and reads nothing", 10_000),
     "slow-read": Attack(SlowReader, "asks, and reads a little now and then", 1000),
     "idle-keepalive": Attack(Silent, "asks once, and stays", 1),
     "churn": Attack(Churner, "connects and goes", returns=True),
@@ -145,7 +154,5 @@ ATTACKS: dict[str, Attack] = {
     "garbage": Attack(Garbler, "says what means nothing", 3, returns=True),
     "pipeline": Attack(Hasty, f"sends {PIPELINED} requests at once", PIPELINED, returns=True),
     "tls-stall": Attack(TlsStaller, "begins a TLS handshake, and stays", protocols=("raw",)),
-    "datagram-flood": Attack(
-        Flooder, f"sends {DATAGRAMS_A_SECOND} datagrams a second, each client", returns=True, datagrams=True
-    ),
+    "datagram-flood": Attack(Flooder, "sends datagrams, 100 a second each", returns=True, datagrams=True),
 }

@@ -58,16 +58,15 @@ def _crowds(run: Run) -> Table:
     table.add_column("there", justify="right")
     table.add_column("came", justify="right")
     table.add_column("gone")
-    for kind, crowd in run.crowds.items():
-        gone = ", ".join(f"{count} {what}" for what, count in crowd.outcomes.most_common())
-        unable = f" {crowd.unable}" if crowd.unable else ""
-        table.add_row(kind, str(crowd.alive), str(crowd.started), Text(gone).append(unable, style="red"))
+    for kind, seen in run.seen.items():
+        gone = ", ".join(f"{count} {what}" for what, count in seen["outcomes"].items())
+        unable = f" {seen['unable']}" if seen["unable"] else ""
+        table.add_row(kind, str(seen["alive"]), str(seen["started"]), Text(gone).append(unable, style="red"))
     return table
 
 
 def _lines(run: Run) -> Iterator[Text]:
-    states = run.reactor.totals().states
-    said = ", ".join(f"{count} {name.lower()}" for name, count in states.items() if count)
+    said = ", ".join(f"{count} {name.lower()}" for name, count in run.states.items() if count)
     yield Text(f"connections: {said or 'none'}")
     lately = Latency()
     for visit in reversed(run.visits):

@@ -1,27 +1,30 @@
 """The honest client: what a real user sees while others attack.
 
-    python -m partway.stress.attack.probe TARGET PROTOCOL RATE PATIENCE [SAY, IN HEX]
+    python -m partway.stress.attack.probe ORDERS
 
 It comes at a fixed rate, each time on a connection of its own, whether or not earlier ones have been answered: a server
 that stands still for a second is met by everybody who came in that second, not by one alone (who waits for an answer
 before he asks again leaves out the very moments that matter: coordinated omission). Each time counts from when it was
-to begin. It lives in a process of its own, where no attacker delays it. It says `ready`, and then each outcome in a
-line: when it was to begin, how long it took, in seconds, and what came of it. When its standard input ends it begins no
-more, and ends when all that it has begun have ended: the slowest are the last.
+to begin. It lives in a process of its own, where no attacker delays it. It says `ready`; from the line `begin` on it
+comes, and says each outcome in a line: at which target, when it was to begin, how long it took, in seconds, and what
+came of it. When its standard input ends it begins no more, and ends when all that it has begun have ended: the slowest
+are the last.
 """
 
-import os
+import json
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ...engine import ABORT, CLOSE, Cause, Limits, Reactor, Read, Reason, Row, Want
+from .attackers import BEGIN, READY, more_descriptors, tell
+from .children import rope
 from .target import Target, parse_target
 from .words import Words, ear_of, words_of
 
-READY = b"ready"
+MODULE = __name__ if __name__ != "__main__" else "partway.stress.attack.probe"
 OK = "ok"
 ENDED_EARLY = "ended early"
 TIMED_OUT = "timed out"
@@ -32,6 +35,17 @@ FAILURES = {
     Cause.PEER_LOST: "reset",
     Cause.PEER_ERROR: "nonsense",
 }
+
+
+class Order(NamedTuple):
+    """Whom it visits (the user's own words, what it speaks, what is said in hex), how often a second, and how long it
+    waits for an answer, in seconds."""
+
+    target: str
+    protocol: str
+    rate: float
+    patience: float
+    say: str = ""
 
 
 class Outcome(NamedTuple):
@@ -101,6 +115,7 @@ class Prober:
         rate: float,
         patience: float,
         tell: Callable[[Outcome], None],
+        done: Callable[[], None],
     ) -> None:
         self.reactor = reactor
         self.target = target
@@ -109,6 +124,7 @@ class Prober:
         self.patience = patience
         self.limits = Limits(opening_seconds=patience, request_seconds=patience + 1, stall_seconds=patience, rate_min=0)
         self.tell = tell
+        self.done = done
         self.due = 0.0
         self.under_way = 0
         self.over = False
@@ -119,9 +135,9 @@ class Prober:
         self._visit()
 
     def end(self) -> None:
-        """Begin no more; the reactor stops when the last has ended."""
+        """Begin no more; `done` is called when the last has ended."""
         self.over = True
-        self._stop_if_done()
+        self._done_if_over()
 
     def _visit(self) -> None:
         now = self.reactor.platform.now
@@ -135,7 +151,7 @@ class Prober:
         def tell(what: str) -> None:
             self.under_way -= 1
             self.tell(Outcome(due, self.reactor.platform.now() - due, what))
-            self._stop_if_done()
+            self._done_if_over()
 
         def make(row: Row) -> Visit:
             return Visit(row, self.target, self.words, due + self.patience, tell)
@@ -146,34 +162,65 @@ class Prober:
         except OSError as error:
             tell(error.strerror or str(error))
 
-    def _stop_if_done(self) -> None:
+    def _done_if_over(self) -> None:
         if self.over and not self.under_way:
-            self.reactor.stop()
+            self.done()
 
 
-def main(words: list[str]) -> None:
+def words_for(orders: Sequence[Order]) -> list[str]:
+    """Return what the process is told when it begins."""
+    return [json.dumps(orders)]
+
+
+def line_of(place: int, outcome: Outcome) -> bytes:
+    """Write an outcome at the target in this place."""
+    return f"{place} {outcome.began!r} {outcome.seconds!r} {outcome.what}".encode()
+
+
+def parse_line(line: bytes) -> tuple[int, Outcome]:
+    """Read it again."""
+    place, began, seconds, what = line.decode().split(" ", 3)
+    return int(place), Outcome(float(began), float(seconds), what)
+
+
+def main(words: Sequence[str]) -> None:
     """Probe until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who has started it, and will end its input
-    text, protocol, rate, patience, *say = words
-    target = parse_target(text, None if text.startswith("http:") else protocol, owned=True)
+    more_descriptors()
     reactor = Reactor()
+    orders = [Order(*order) for order in json.loads(words[0])]
+    left = len(orders)
 
-    def tell(outcome: Outcome) -> None:
-        os.write(1, f"{outcome.began!r} {outcome.seconds!r} {outcome.what}\n".encode())
+    def done() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            reactor.stop()
 
-    prober = Prober(
-        reactor, target, words_of(target, bytes.fromhex(say[0]) if say else None), float(rate), float(patience), tell
-    )
-    os.write(1, READY + b"\n")
-    prober.begin()
+    probers = [prober_of(reactor, place, order, done) for place, order in enumerate(orders)]
 
-    def stop() -> None:
-        reactor.unwatch(0)
-        prober.end()
+    def hear(line: bytes) -> None:
+        if line == BEGIN:
+            for prober in probers:
+                prober.begin()
 
-    reactor.watch(0, stop)
+    def ended() -> None:
+        for prober in probers:
+            prober.end()
+
+    rope(reactor, hear, ended)
+    tell(READY)
     reactor.run()
     reactor.close()
+
+
+def prober_of(reactor: Reactor, place: int, order: Order, done: Callable[[], None]) -> Prober:
+    """Return the honest client of one target, which tells what it sees."""
+    target = parse_target(order.target, order.protocol, owned=True)  # the parent has asked
+    words = words_of(target, bytes.fromhex(order.say) or None)
+    return Prober(
+        reactor, target, words, order.rate, order.patience, lambda outcome: tell(line_of(place, outcome)), done
+    )
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ def _crowd(kind: str, crowd: Mapping[str, Any]) -> Iterator[str]:
     yield f"  of them: {outcomes_of(crowd)}"
     if crowd["statuses"]:
         yield "  they were told: " + ", ".join(f"{count} x {status}" for status, count in crowd["statuses"].items())
+    if crowd["asked"]:
+        yield f"  they asked {crowd['asked']} times, and were answered {crowd['answered']} times"
     lived = crowd["lived"]
     if lived and not crowd["returns"]:
         yield f"  gone after {lived[0]:.1f} to {lived[-1]:.1f} s, half of them within {lived[len(lived) // 2]:.1f} s"

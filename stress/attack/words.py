@@ -90,22 +90,38 @@ def ear_of(target: Target, statuses: Counter[str]) -> Ear:
     return LineEar() if target.protocol == "lines" else RawEar()
 
 
+class Tally:
+    """What all clients of a crowd have asked, and what was answered."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answered = 0
+
+
 class Asking:
     """A dialogue (see `clients/dialogue.py`) with a server of which nothing is known but its protocol."""
 
     last = False
 
-    def __init__(self, words: Words, ear: Ear) -> None:
+    def __init__(self, words: Words, ear: Ear, tally: Tally) -> None:
         self.words = words
         self.ear = ear
+        self.tally = tally
         self.asked = 0
         self.answered = 0
 
     def ask(self) -> bytes:
         """Return the next request."""
-        self.asked += 1
-        return self.words.request
+        return self.ask_many(1)
+
+    def ask_many(self, count: int) -> bytes:
+        """Return so many at once."""
+        self.asked += count
+        self.tally.asked += count
+        return self.words.request * count
 
     def hear(self, data: bytes) -> None:
         """Count answers. Raises WrongError for what is none."""
-        self.answered = min(self.asked, self.answered + self.ear.hear(data))
+        answers = min(self.ear.hear(data), self.asked - self.answered)
+        self.answered += answers
+        self.tally.answered += answers
