@@ -11,6 +11,10 @@ def main(words: Sequence[str]) -> int:
 
         return simulate(words[1:])
     try:
+        if words[:1] == ["scorecard"]:
+            from .scorecard.command import main as scorecard
+
+            return scorecard(words[1:])
         from .attack.command import main as attack
     except ImportError as error:
         sys.stderr.write(f"partway stress: {error}: pip install 'partway[stress]'\n")

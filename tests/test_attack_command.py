@@ -121,6 +121,42 @@ def test_a_flood_of_datagrams(capsys: pytest.CaptureFixture[str]) -> None:
     assert "the server: " in said
 
 
+def test_forged_senders(capsys: pytest.CaptureFixture[str]) -> None:
+    with served("echo", "--bind", "udp:127.0.0.1:0") as server:
+        assert main(["stress", "spoof", server.addresses[0], *BRIEF, "--rate", "500", "--fail-if", "errors>10%"]) == 0
+        assert server.end() == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "spoof: 20 clients, at most 20 at once\n  they asked " in said.out
+
+
+SECURE = """
+import http.server, ssl, sys
+http.server.ThreadingHTTPServer.request_queue_size = 128  # of five, who comes sixth tries again a second later
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1])
+server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
+
+
+def test_against_https(capsys: pytest.CaptureFixture[str]) -> None:
+    """The standard library's server, which answers 501: an answer all the same, but no good one."""
+    words = [sys.executable, "-c", SECURE, str(Path(__file__).parent / "tls.pem")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        url = f"https://127.0.0.1:{server.stdout.readline().strip()}/"
+        code = main(["stress", "mix", url, *BRIEF, "--weights", "tls-stall,drip-head,half-close"])
+        server.terminate()
+    said = capsys.readouterr()
+    assert (code, said.err) == (1, "partway stress: no honest client has been answered\n")
+    assert "visits, " in said.out and "status 501" in said.out
+    assert "x 501" in said.out.partition("half-close: ")[2]
+    assert "tls-stall: 6 clients, at most 6 at once\n  of them: 6 still there" in said.out
+
+
 def test_gates(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with served("http", str(folder), "--quiet", *LOCAL) as server:
         gates = ("--fail-if", "survivors>19", "--fail-if", "survivors>20", "--fail-if", "survivors>=100%")
@@ -281,9 +317,13 @@ def test_examples_of_the_readme(
         (("silent", "192.0.2.1:80"), "not this machine; say --i-own-this-host"),
         (("silent", "http://192.0.2.1/"), "not this machine"),
         (("drip-body", "127.0.0.1:1"), "drip-body is for --protocol http"),
-        (("tls-stall", "http://127.0.0.1:1/"), "tls-stall is for --protocol raw"),
+        (("tls-stall", "http://127.0.0.1:1/"), "tls-stall is for https://, or --protocol raw"),
         (("silent", "udp:127.0.0.1:1"), "silent is for connections"),
         (("datagram-flood", "127.0.0.1:1"), "datagram-flood is for udp:HOST:PORT"),
+        (("spoof", "udp:[::1]:1"), "spoof is for udp:127.0.0.1:PORT, whose senders it forges"),
+        (("spoof", "udp:192.0.2.1:1", "--i-own-this-host"), "spoof is for udp:127.0.0.1:PORT"),
+        (("silent", "https://192.0.2.1/"), "not this machine"),
+        (("silent", "127.0.0.1:1", "--jobs", "0"), "not a number from 1"),
         (("datagram-flood", "udp:127.0.0.1:1", "--protocol", "http"), "nothing to connect to"),
         (("datagram-flood", "udp:192.0.2.1:1"), "not this machine"),
         (("silent", "127.0.0.1:1", "--count", "0"), "not a number from 1"),
@@ -370,7 +410,7 @@ def test_what_is_this_machine(text: str, local: bool) -> None:
 def test_urls() -> None:
     target = parse_target("http://user:secret@127.0.0.1/a?b=c#d", None, owned=False)
     assert (str(target.address), target.host, target.path) == ("127.0.0.1:80", "127.0.0.1", "/a?b=c")
-    assert parse_target("http://[::1]:8000", None, owned=False)[2:] == (("tcp", "::1", 8000), "[::1]:8000", "/")
+    assert parse_target("http://[::1]:8000", None, owned=False)[2:] == (("tcp", "::1", 8000), "[::1]:8000", "/", False)
     assert parse_target("127.0.0.1:80", "http", owned=False).host == "127.0.0.1:80"
 
 

@@ -28,7 +28,9 @@ class World:
             self.listener = self.reactor.listen("server:80", Server(self.answer), Limits())
         if service is not None:
             self.reactor.bind(target.address, service)
-        self.crowd = Crowd(self.reactor, target, ATTACKS[kind], words_of(target, None), plan)
+        self.served: set[int] | None = set(range(65_536))  # whom the server has not ended, as the kernel would tell
+        words, attack = words_of(target, None), ATTACKS[kind]
+        self.crowd = Crowd(self.reactor, target, attack, words, plan, lambda port: self.served)
         self.crowd.begin()
 
     def answer(self, request: Request) -> Response:
@@ -135,21 +137,25 @@ def test_a_flood_of_datagrams(world: Any) -> None:
 
 
 def test_every_kind_is_shown_here() -> None:
-    assert len(ATTACKS) == 13
+    assert len(ATTACKS) == 14
 
 
 @pytest.mark.parametrize(
     ("address", "protocol", "but"),
     [
-        ("server:80", "http", {"tls-stall", "datagram-flood"}),
-        ("server:80", "lines", {"drip-body", "tls-stall", "datagram-flood"}),
-        ("unix:/x", "raw", {"drip-body", "datagram-flood"}),
-        ("udp:server:7", "raw", set(ATTACKS) - {"datagram-flood"}),
+        ("127.0.0.1:80", "http", {"tls-stall", "datagram-flood", "spoof"}),
+        ("127.0.0.1:80", "lines", {"drip-body", "tls-stall", "datagram-flood", "spoof"}),
+        ("unix:/x", "raw", {"drip-body", "datagram-flood", "spoof"}),
+        ("udp:127.0.0.1:7", "raw", set(ATTACKS) - {"datagram-flood", "spoof"}),
+        ("udp:192.0.2.1:7", "raw", set(ATTACKS) - {"datagram-flood"}),
+        ("udp:[::1]:7", "raw", set(ATTACKS) - {"datagram-flood"}),
     ],
 )
 def test_which_kinds_suit_a_target(address: str, protocol: str, but: set[str]) -> None:
     target = Target("", protocol, parse_address(address))
     assert {name for name, attack in ATTACKS.items() if not attack.suits(target)} == but
+    if protocol == "http":
+        assert not ATTACKS["tls-stall"].suits(target) and ATTACKS["tls-stall"].suits(target._replace(secure=True))
 
 
 def test_who_stays_is_replaced_if_the_user_wants_it(world: Any) -> None:
@@ -160,6 +166,30 @@ def test_who_stays_is_replaced_if_the_user_wants_it(world: Any) -> None:
     assert (crowd.started, crowd.alive) == (COUNT + 4, 4)
     crowd = one.run(5.0)
     assert crowd.alive == crowd.peak == COUNT
+
+
+@pytest.mark.parametrize(("kind", "sees"), [("no-read", False), ("slow-read", False), ("silent", True)])
+def test_an_end_that_who_does_not_read_cannot_see(world: Any, kind: str, sees: bool) -> None:
+    """The server has closed, and its end stands behind bytes that nobody takes: the kernel knows it."""
+    one = world(kind, Plan(3, 0.0, 0))
+    one.run(5.0)
+    ports = {row.local[1] for row in one.reactor.table.rows.values() if row.listener.startswith("to ")}
+    assert len(ports) == 3
+    one.served = ports - {min(ports)}
+    crowd = one.run(2.0)
+    assert crowd.outcomes == ({} if sees else {"cut off": 1})
+    assert crowd.alive == (3 if sees else 2)
+    one.served = None  # it can't be told any more
+    assert one.run(3.0).alive == crowd.alive
+
+
+def test_who_has_just_come_is_not_looked_for(world: Any) -> None:
+    one = world("no-read", Plan(2, 3.0, 0))
+    one.served = set()
+    crowd = one.run(2.4)  # the first came after half of the ramp
+    assert (crowd.started, crowd.alive, crowd.outcomes) == (1, 1, {})
+    crowd = one.run(0.9)
+    assert (crowd.started, crowd.alive, crowd.outcomes) == (2, 1, {"cut off": 1})
 
 
 def test_a_drip_never_makes_a_request(world: Any) -> None:

@@ -19,8 +19,10 @@ from ...engine import Reactor
 from ...engine.kernel import Kernel
 from .children import rope
 from .crowd import Crowd, Plan
+from .hidden import served_ports
 from .kinds import ATTACKS
-from .target import parse_target
+from .spoof import Spoofers
+from .target import is_local, parse_target
 from .words import words_of
 
 MODULE = __name__ if __name__ != "__main__" else "partway.stress.attack.attackers"
@@ -97,11 +99,15 @@ class Attackers:
         self.tell(json.dumps({"seen": seen, "states": self.reactor.totals().states, "over": self.over}).encode())
 
 
-def crowd_of(reactor: Reactor, order: Order) -> Crowd:
+def crowd_of(reactor: Reactor, order: Order) -> Crowd | Spoofers:
     """Return a crowd that is to begin."""
     target = parse_target(order.target, order.protocol, owned=True)  # the parent has asked
     words = words_of(target, bytes.fromhex(order.say) or None)
-    return Crowd(reactor, target, ATTACKS[order.kind], words, order.plan)
+    attack = ATTACKS[order.kind]
+    if attack.machine is None:
+        return Spoofers(reactor, target, words, order.plan)
+    look = served_ports if is_local(target.address) else None
+    return Crowd(reactor, target, attack, words, order.plan, look)
 
 
 def tell(line: bytes) -> None:

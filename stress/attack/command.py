@@ -60,7 +60,7 @@ def _parser() -> Parser:
     )
     add = parser.add_argument
     add("kind", choices=(*ATTACKS, MIX), metavar="KIND", help="what the clients do, see below")
-    add("target", metavar="TARGET", help="http://HOST:PORT/PATH, HOST:PORT, unix:PATH or udp:HOST:PORT")
+    add("target", metavar="TARGET", help="http(s)://HOST:PORT/PATH, HOST:PORT, unix:PATH or udp:HOST:PORT")
     add("--protocol", choices=PROTOCOLS, help="what it speaks (default: http for a URL, else raw: any bytes)")
     add("--say", metavar="TEXT", help="a whole request; \\n and \\xff are understood")
     add("--count", type=number(1, 10**6), default=100, metavar="N", help="clients at once (default: 100)")
@@ -71,7 +71,7 @@ def _parser() -> Parser:
         type=number(1, 10**6),
         metavar="N",
         help="clients a second in place of who has gone (default: 100 where the kind goes by itself, else 0); "
-        "of datagrams, so many a second of all clients (default: 100 each)",
+        "of datagrams, so many a second from all (default: see below)",
     )
     add("--duration", type=_seconds, default=10.0, metavar="SECONDS", help="of the attack (default: 10)")
     add("--calm", type=_seconds, default=2.0, metavar="SECONDS", help="before it, to compare with (default: 2)")
@@ -159,7 +159,9 @@ def _kinds(options: argparse.Namespace, target: Target) -> dict[str, int]:
 
 def _for(attack: Attack) -> str:
     if attack.datagrams:
-        return "for udp:HOST:PORT"
+        return "for udp:HOST:PORT" if attack.machine is not None else "for udp:127.0.0.1:PORT, whose senders it forges"
+    if attack.unsealed:
+        return "for https://, or --protocol raw"
     return "for connections" if attack.protocols == PROTOCOLS else f"for --protocol {' or '.join(attack.protocols)}"
 
 

@@ -6,13 +6,17 @@ from errno import EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM
 from functools import partial
 from typing import Any, NamedTuple
 
-from ...engine import Cause, Limits, Reactor, Reason, Row
+from ...engine import Cause, Limits, Machine, Reactor, Reason, Row
 from ..clients.kinds import Kind
+from .hidden import Look
 from .kinds import Attack, Flooder
 from .target import Target
+from .tls import sealer
 from .words import Asking, Tally, Words, ear_of
 
 TICK_SECONDS = 0.02  # those whose time has come begin together
+CATCH_UP_SECONDS = 0.5  # a tick that comes late stands for those before it; but not for ever
+LOOK_SECONDS = 1.0
 ENDLESS = float("inf")
 PATIENT = Limits(
     idle_seconds=ENDLESS,
@@ -77,7 +81,9 @@ class Plan(NamedTuple):
 class Crowd:
     """Clients of one kind. `lived` are the seconds of those that have ended; `unable` is why no more can begin."""
 
-    def __init__(self, reactor: Reactor, target: Target, attack: Attack, words: Words, plan: Plan) -> None:
+    def __init__(
+        self, reactor: Reactor, target: Target, attack: Attack, words: Words, plan: Plan, look: Look | None = None
+    ) -> None:
         self.reactor = reactor
         self.target = target
         self.attack = attack
@@ -92,7 +98,10 @@ class Crowd:
         self.tally = Tally()
         self.unable = ""
         self.over = False
-        self._alive: dict[int, float] = {}  # when each has come, by its row's key
+        self._alive: dict[int, tuple[float, Row, Kind]] = {}  # when each has come, by its row's key
+        self._seal = sealer(target) if target.secure and not attack.unsealed else None
+        self._look = look if attack.blind and target.address.kind == "tcp" else None
+        self._ticked = 0.0
         self._credit = 0.0  # clients that may come in place of others
 
     @property
@@ -103,7 +112,7 @@ class Crowd:
     def ages(self) -> list[float]:
         """Return for how many seconds each of those has been there that are there."""
         now = self.reactor.now
-        return [now - born for born in self._alive.values()]
+        return [now - born for born, _, _ in self._alive.values()]
 
     def seen(self) -> dict[str, Any]:
         """Return what is told of it while it goes on."""
@@ -131,8 +140,10 @@ class Crowd:
 
     def begin(self) -> None:
         """Have the first come."""
-        self.began = self.reactor.platform.now()
+        self.began = self._ticked = self.reactor.platform.now()
         self._tick()
+        if self._look is not None:
+            self.reactor.after(LOOK_SECONDS, self._see_ends)
 
     def end(self) -> None:
         """Nobody comes any more, and what becomes of those who are there is not counted."""
@@ -146,18 +157,36 @@ class Crowd:
 
     def _come(self) -> None:
         plan = self.plan
+        now = self.reactor.platform.now()
+        passed = min(CATCH_UP_SECONDS, now - self._ticked)
+        self._ticked = now
         if self.started < plan.clients or not plan.rate or self.attack.datagrams:
-            passed = self.reactor.platform.now() - self.began
-            due = plan.clients if passed >= plan.ramp else int(plan.clients * passed / plan.ramp)
+            ramped = now - self.began
+            due = plan.clients if ramped >= plan.ramp else int(plan.clients * ramped / plan.ramp)
             wanted = due - self.started
         else:
             missing = plan.clients - self.alive
-            self._credit = self._credit + plan.rate * TICK_SECONDS if missing else 0.0  # it is not saved up
+            self._credit = self._credit + plan.rate * passed if missing else 0.0  # it is not saved up
             wanted = min(int(self._credit), missing)
             self._credit -= wanted
         for _ in range(wanted):
             if not self._add():
                 break
+
+    def _see_ends(self) -> None:
+        """End those whom the server has ended, and who can't see it: not who has just come, and is on no list yet."""
+        if self.over or self._look is None:
+            return
+        served = self._look(self.target.address.port)
+        if served is None:
+            return
+        before = self.reactor.now - LOOK_SECONDS
+        for born, row, machine in list(self._alive.values()):
+            where = row.local
+            if born < before and isinstance(where, tuple) and where[1] not in served:
+                machine.feed(b"")
+                row.close("the server has ended", reset=True)
+        self.reactor.after(LOOK_SECONDS, self._see_ends)
 
     def _add(self) -> bool:
         try:
@@ -169,18 +198,24 @@ class Crowd:
         self.peak = max(self.peak, self.alive)
         return True
 
-    def _make(self, row: Row) -> Kind:
+    def _make(self, row: Row) -> Machine:
         dialogue = Asking(self.words, ear_of(self.target, self.statuses), self.tally)
+        assert self.attack.machine is not None
         machine = self.attack.machine(row, dialogue, self.attack.requests)
         if isinstance(machine, Flooder):
             machine.pause = self.plan.clients / self.plan.rate
-        machine.ended = partial(self._ended, row.key, machine)  # type: ignore[attr-defined]
-        self._alive[row.key] = self.reactor.platform.now()
+        self._alive[row.key] = self.reactor.platform.now(), row, machine
+        ended = partial(self._ended, row.key)
+        if self._seal is not None:
+            return self._seal(machine, ended)
+        machine.ended = ended  # type: ignore[attr-defined]
         return machine
 
-    def _ended(self, key: int, machine: Kind, reason: Reason) -> None:
-        born = self._alive.pop(key, None)
-        if self.over or born is None:
+    def _ended(self, key: int, reason: Reason) -> None:
+        if key not in self._alive:
+            return
+        born, _, machine = self._alive.pop(key)
+        if self.over:
             return
         in_order = SERVED if machine.behaves and machine.satisfied else CUT_OFF if machine.over else LEFT
         self.outcomes[OUTCOMES.get(reason.cause, in_order)] += 1

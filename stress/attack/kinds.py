@@ -5,7 +5,7 @@ from typing import ClassVar, NamedTuple
 from ...engine import ABORT, CLOSE, PARK, READ, Read, Wait, Want
 from ..clients.dialogue import Dialogue
 from ..clients.kinds import Churner, Deaf, Garbler, HalfCloser, Hasty, Kind, Mute, Place, Silent, SlowReader
-from .target import PROTOCOLS, Target
+from .target import PROTOCOLS, Target, is_loopback
 from .words import Asking
 
 DRIP_SECONDS = 1.0  # between two bytes
@@ -99,6 +99,10 @@ class TlsStaller(Kind):
         super().__init__(row, dialogue, requests)
         self.unsaid = CLIENT_HELLO
 
+    def hear(self) -> None:
+        """An alert, perhaps: it is no answer."""
+        self.unheard = []
+
     def act(self) -> Want:
         """Say the beginning, once."""
         unsaid, self.unsaid = self.unsaid, b""
@@ -126,33 +130,43 @@ class Flooder(Kind):
 class Attack(NamedTuple):
     """A kind: its machine, what it does, and how often it asks. `returns`: who has gone is replaced by another.
 
-    `protocols` are those that it is for, on connections, or with `datagrams` over UDP.
+    `blind`: it reads little or nothing, and so cannot see that the server has ended. `protocols` are those that it is
+    for, on connections, or with so many `datagrams` a second each over UDP; `unsealed` is one that speaks no TLS where
+    others do. `machine` is None where senders are forged, and no client hears its own answers (`spoof.py`).
     """
 
-    machine: type[Kind]
+    machine: type[Kind] | None
     about: str
     requests: int = 0
     returns: bool = False
+    blind: bool = False
+    unsealed: bool = False
     protocols: tuple[str, ...] = PROTOCOLS
-    datagrams: bool = False
+    datagrams: int = 0
 
     def suits(self, target: Target) -> bool:
-        """Tell whether it can be made on a target."""
-        return target.protocol in self.protocols and target.address.datagrams == self.datagrams
+        """Tell whether it can be made on a target: senders are forged in IPv4's loopback network alone."""
+        spoken = "raw" if target.secure and self.unsealed else target.protocol
+        return (
+            spoken in self.protocols
+            and target.address.datagrams == bool(self.datagrams)
+            and (self.machine is not None or is_loopback(target.address))
+        )
 
 
 ATTACKS: dict[str, Attack] = {
     "silent": Attack(Mute, "connects, and says nothing"),
     "drip-head": Attack(Drip, "begins a request, a byte a second"),
     "drip-body": Attack(DripBody, "promises a long body, and sends a byte a second", protocols=("http",)),
-    "no-read": Attack(NoReader, "asks again and again, and reads nothing", 10_000),
-    "slow-read": Attack(SlowReader, "asks, and reads a little now and then", 1000),
+    "no-read": Attack(NoReader, "asks again and again, and reads nothing", 10_000, blind=True),
+    "slow-read": Attack(SlowReader, "asks, and reads a little now and then", 1000, blind=True),
     "idle-keepalive": Attack(Silent, "asks once, and stays", 1),
     "churn": Attack(Churner, "connects and goes", returns=True),
     "reset": Attack(Resetter, "resets the connection within a request, at every byte", 1, returns=True),
     "half-close": Attack(HalfCloser, "asks, ends its side, and waits for the answer", 1, returns=True),
     "garbage": Attack(Garbler, "says what means nothing", 3, returns=True),
     "pipeline": Attack(Hasty, f"sends {PIPELINED} requests at once", PIPELINED, returns=True),
-    "tls-stall": Attack(TlsStaller, "begins a TLS handshake, and stays", protocols=("raw",)),
-    "datagram-flood": Attack(Flooder, "sends datagrams, 100 a second each", returns=True, datagrams=True),
+    "tls-stall": Attack(TlsStaller, "begins a TLS handshake, and stays", unsealed=True, protocols=("raw",)),
+    "datagram-flood": Attack(Flooder, "sends datagrams, 100 a second each", returns=True, datagrams=100),
+    "spoof": Attack(None, "sends datagrams from forged addresses, one a second each", returns=True, datagrams=1),
 }

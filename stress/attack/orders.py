@@ -9,7 +9,6 @@ from .kinds import ATTACKS, Attack
 from .target import Target
 
 AGAIN_A_SECOND = 100  # come in place of who has gone, of kinds that go by themselves
-DATAGRAMS_A_SECOND = 100  # of each client
 Name = TypeVar("Name", bound=Hashable)
 
 
@@ -46,7 +45,7 @@ def orders_of(order: Order) -> list[list[attackers.Order]]:
 def rate_of(attack: Attack, count: int, whole: int) -> float:
     """Return the rate of so many of one kind, among so many of all, where the user has said none."""
     if attack.datagrams:
-        return DATAGRAMS_A_SECOND * count
+        return float(attack.datagrams * count)
     return AGAIN_A_SECOND * count / whole if attack.returns else 0.0
 
 

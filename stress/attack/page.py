@@ -100,7 +100,7 @@ def _others(crowds: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _kind(kind: str, crowd: Mapping[str, Any]) -> str:
-    told = "".join(_sentences(crowd))
+    told = "; ".join(_sentences(crowd))
     seconds = None if crowd["returns"] else half_gone(crowd["lived"], crowd["ages"])
     half = "–" if crowd["returns"] else "not by the end" if seconds is None else f"{seconds:.1f} s"
     return (
@@ -110,8 +110,9 @@ def _kind(kind: str, crowd: Mapping[str, Any]) -> str:
 
 
 def _sentences(crowd: Mapping[str, Any]) -> Iterator[str]:
-    yield escape(outcomes_of(crowd))
+    if outcomes_of(crowd):
+        yield escape(outcomes_of(crowd))
     if crowd["statuses"]:
-        yield "; told " + escape(", ".join(f"{count} × {status}" for status, count in crowd["statuses"].items()))
+        yield "told " + escape(", ".join(f"{count} × {status}" for status, count in crowd["statuses"].items()))
     if crowd["unable"]:
-        yield f'; <span class="worse">no more could begin: {escape(crowd["unable"])}</span>'
+        yield f'<span class="worse">no more could begin: {escape(crowd["unable"])}</span>'

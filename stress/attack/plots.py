@@ -14,7 +14,7 @@ from .probe import OK
 from .summary import duration
 from .survival import survivors
 
-INCHES = (5.4, 3.3)  # narrow, so that its letters can be read where a phone shows it whole
+WIDTH, HEIGHT = 5.4, 3.3  # inches: narrow, so that its letters can be read where a phone shows it whole
 FAILED = "#c0392b"
 ANSWERED = "#1f5f8b"
 MEMORY = "#7d3c98"
@@ -47,7 +47,7 @@ def latency(report: Report) -> str:
         if failed:
             axes.legend(loc="lower right")
 
-    return _svg(draw, "latency")
+    return svg_of(draw, "latency")
 
 
 def survival(report: Report) -> str:
@@ -65,7 +65,7 @@ def survival(report: Report) -> str:
         axes.set_xlabel("seconds since they came")
         axes.legend(loc="best")
 
-    return _svg(draw, "survival")
+    return svg_of(draw, "survival")
 
 
 def costs(report: Report) -> str:
@@ -85,14 +85,14 @@ def costs(report: Report) -> str:
         other.set_ylabel("the server's memory, MiB", color=MEMORY)
         other.set_ylim(bottom=0)
 
-    return _svg(draw, "costs")
+    return svg_of(draw, "costs")
 
 
-def _svg(draw: Callable[[Axes], None], name: str) -> str:
+def svg_of(draw: Callable[[Axes], None], name: str, height: float = HEIGHT) -> str:
     """Draw, and return what stands within a page: no prologue, letters as letters, and the same for the same report."""
     settings = {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 10, "font.family": "sans-serif"}
     with matplotlib.rc_context(settings):  # type: ignore[arg-type]
-        figure = Figure(figsize=INCHES, layout="constrained")
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.add_subplot()
         axes.grid(color="#dddddd", linewidth=0.5)
         axes.spines[["top"]].set_visible(False)

@@ -18,10 +18,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ...engine import ABORT, CLOSE, Cause, Limits, Reactor, Read, Reason, Row, Want
+from ...engine import ABORT, CLOSE, Cause, Limits, Machine, Reactor, Read, Reason, Row, Want
 from .attackers import BEGIN, READY, more_descriptors, tell
 from .children import rope
 from .target import Target, parse_target
+from .tls import sealer
 from .words import Words, ear_of, words_of
 
 MODULE = __name__ if __name__ != "__main__" else "partway.stress.attack.probe"
@@ -125,6 +126,7 @@ class Prober:
         self.limits = Limits(opening_seconds=patience, request_seconds=patience + 1, stall_seconds=patience, rate_min=0)
         self.tell = tell
         self.done = done
+        self.seal = sealer(target) if target.secure else None
         self.due = 0.0
         self.under_way = 0
         self.over = False
@@ -153,8 +155,9 @@ class Prober:
             self.tell(Outcome(due, self.reactor.platform.now() - due, what))
             self._done_if_over()
 
-        def make(row: Row) -> Visit:
-            return Visit(row, self.target, self.words, due + self.patience, tell)
+        def make(row: Row) -> Machine:
+            visit = Visit(row, self.target, self.words, due + self.patience, tell)
+            return visit if self.seal is None else self.seal(visit, visit.ended)
 
         self.under_way += 1
         try:

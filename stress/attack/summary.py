@@ -34,7 +34,8 @@ def _crowd(kind: str, crowd: Mapping[str, Any]) -> Iterator[str]:
     yield f"{kind}: {crowd['started']} clients, at most {crowd['peak']} at once"
     if crowd["unable"]:
         yield f"  no more could begin: {crowd['unable']}"
-    yield f"  of them: {outcomes_of(crowd)}"
+    if outcomes_of(crowd):
+        yield f"  of them: {outcomes_of(crowd)}"
     if crowd["statuses"]:
         yield "  they were told: " + ", ".join(f"{count} x {status}" for status, count in crowd["statuses"].items())
     if crowd["asked"]:
@@ -47,7 +48,7 @@ def _crowd(kind: str, crowd: Mapping[str, Any]) -> Iterator[str]:
 def outcomes_of(crowd: Mapping[str, Any]) -> str:
     """Say what became of a crowd."""
     outcomes = [f"{count} {what}" for what, count in crowd["outcomes"].items()]
-    if crowd["survivors"] or not outcomes:
+    if crowd["survivors"]:
         outcomes.append(f"{crowd['survivors']} still there")
     return ", ".join(outcomes)
 

@@ -9,18 +9,22 @@ from ...engine import Address
 from ...protocols.addresses import MistakeError, addresses_of
 
 PROTOCOLS = ("http", "lines", "raw")
-PORTS = {"http": 80}
+PORTS = {"http": 80, "https": 443}
 PLAIN = re.compile(r"[!-~]+")
 
 
 class Target(NamedTuple):
-    """A server. `host` and `path` are what an HTTP request names; `text` is what the user has said."""
+    """A server. `host` and `path` are what an HTTP request names; `text` is what the user has said.
+
+    `secure`: all is said within TLS.
+    """
 
     text: str
     protocol: str
     address: Address
     host: str = ""
     path: str = ""
+    secure: bool = False
 
 
 def parse_target(text: str, protocol: str | None, owned: bool) -> Target:
@@ -28,7 +32,7 @@ def parse_target(text: str, protocol: str | None, owned: bool) -> Target:
 
     `owned`: the user has said that a host that is not this machine is their own. Raises MistakeError.
     """
-    target = _url(text) if text.startswith("http:") else _plain(text, protocol or "raw")
+    target = _url(text) if text.startswith(("http:", "https:")) else _plain(text, protocol or "raw")
     if protocol is not None and target.protocol != protocol:
         raise MistakeError(f"{text}: a URL of HTTP, and --protocol {protocol}")
     if not owned and not is_local(target.address):
@@ -41,6 +45,11 @@ def is_local(address: Address) -> bool:
     return address.kind == "unix" or ip_address(address.host.partition("%")[0]).is_loopback
 
 
+def is_loopback(address: Address) -> bool:
+    """Tell whether an address is in 127.0.0.0/8, of which every sender can be told apart."""
+    return address.kind in ("tcp", "udp") and "." in address.host and ip_address(address.host).is_loopback
+
+
 def _url(text: str) -> Target:
     try:
         parts = urlsplit(text)
@@ -49,10 +58,10 @@ def _url(text: str) -> Target:
         raise MistakeError(f"{text}: {error}") from None
     path = _path_of(parts)
     if not parts.hostname or not PLAIN.fullmatch(path):
-        raise MistakeError(f"{text}: not http://HOST:PORT/PATH")
+        raise MistakeError(f"{text}: not {parts.scheme}://HOST:PORT/PATH")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     address = addresses_of(f"{host}:{port}")[0]
-    return Target(text, "http", address, parts.netloc.rpartition("@")[2], path)
+    return Target(text, "http", address, parts.netloc.rpartition("@")[2], path, parts.scheme == "https")
 
 
 def _path_of(parts: SplitResult) -> str:

@@ -1,0 +1,1 @@
+"""The scorecard: what slow clients get of many servers, side by side."""
