@@ -12,7 +12,7 @@ from .limits import Limits
 from .machine import Cause, Machine, Reason
 from .platform import READABLE, Address, Channel, Listening, Where
 from .row import CLOSED, Row
-from .stream import visit
+from .stream import hear_at_once, visit
 from .stream_row import StreamRow
 from .table import Table, trace
 
@@ -46,7 +46,17 @@ class Listener:
         return f"<Listener {self.name}>"
 
     def ready(self, mask: int) -> None:
-        """Admit those who wait, as many as one turn may."""
+        """Admit those who wait, as many as one turn may, and hear what they have said already.
+
+        First all are admitted: one who is answered, goes and comes again at once must not keep this going.
+        """
+        admitted: list[StreamRow] = []
+        self._admit(admitted)
+        if self.table.queue.inline:  # else each waits for its rank
+            for row in admitted:
+                hear_at_once(row)
+
+    def _admit(self, admitted: list[StreamRow]) -> None:
         table = self.table
         for _ in range(table.limits.accepts_a_turn):
             if not self.open:  # closed by one of those whom it has just let in
@@ -69,7 +79,7 @@ class Listener:
                 table.tell("accept resumed", f"{self.name}: accepts again")
             self.accepted += 1
             table.totals.accepted += 1
-            admit(table, channel, peer, self.name, self.factory, self.limits)
+            admitted.append(admit(table, channel, peer, self.name, self.factory, self.limits))
 
     def close(self) -> None:
         """Stop listening; rows that came through it live on. A second call does nothing."""

@@ -10,6 +10,7 @@ file) is that machine's failure. So each call on a channel has a `try` of its ow
 
 from collections.abc import Callable, Mapping
 from errno import errorcode
+from typing import Final
 
 from .buffers import first_of, flat, hold, rest_of
 from .ending import close, discard, failed, half_close, lost
@@ -84,7 +85,7 @@ def serve(events: Events, rows: Mapping[int, StreamRow], now: float, other: Call
                 try:
                     data = row.channel.recv(row.intake)
                 except OSError as error:
-                    if lost(row, error):
+                    if lost(row, error) or mask == _UNASKED:
                         continue  # else the poller was wrong; a wake may have come with it, so it is stepped
                 else:
                     if data:
@@ -141,6 +142,18 @@ def serve(events: Events, rows: Mapping[int, StreamRow], now: float, other: Call
 def visit(row: StreamRow) -> None:
     """Step a row that nobody has told anything of, until it rests."""
     serve(((row.descriptor, 0),), row.table.by_descriptor, row.table.now, _nobody)
+
+
+def hear_at_once(row: StreamRow) -> None:
+    """Read from a new row without asking the poller: most peers speak as soon as they have connected.
+
+    It saves those a turn. On a busy server that is most of what they wait for.
+    """
+    if row.state == IDLE_STATE or row.state == READING or _receives(row):
+        serve(((row.descriptor, _UNASKED),), row.table.by_descriptor, row.table.now, _nobody)
+
+
+_UNASKED: Final = READABLE | 1 << 16  # the poller has told nothing: where nothing has come, nothing has happened
 
 
 def run(row: StreamRow) -> None:

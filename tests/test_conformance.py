@@ -420,8 +420,9 @@ def test_a_row_wakes_another(world: World) -> None:
         if machine in waiting:
             waiting.remove(machine)
             return b"woken"
-        for other in waiting:
-            other.row.wake()
+        if said == b"go":
+            for other in waiting:
+                other.row.wake()
         return IDLE
 
     world.listen(Acts(act))

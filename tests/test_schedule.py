@@ -255,3 +255,39 @@ def test_who_has_woken_itself_is_not_fed_while_output_is_left() -> None:
         rig.travel()
     assert not rig.notices
     assert heard == answer * 3
+
+
+# Who has just come.
+
+
+@pytest.mark.parametrize(("schedule", "turns"), [("fair", 1), ("shortest", 2)])
+def test_who_speaks_at_once_is_served_in_the_turn_that_admits_him(schedule: str, turns: int) -> None:
+    """Nobody asks the poller first; but where rows are ranked, he waits for his rank."""
+    rig = Rig(Acts(echo), schedule=schedule)
+    client = rig.dial()
+    client.say(b"hello")
+    rig.travel()
+    for turn in range(turns):
+        assert rig.reactor.totals().received == 0, turn
+        rig.reactor.step(0)
+    assert rig.reactor.totals().received == 5
+    rig.travel()
+    assert client.heard() == b"hello"
+
+
+def test_who_says_nothing_is_not_stepped_for_it() -> None:
+    acts = Acts(echo)
+    rig = Rig(acts)
+    rig.dial()
+    rig.travel()
+    rig.reactor.step(0)
+    assert acts.only.steps == 1
+    assert rig.states == ["IDLE"]
+
+
+def test_who_ends_at_once_is_gone_in_that_turn() -> None:
+    rig = Rig(Acts(echo))
+    rig.dial().half_close()
+    rig.travel()
+    rig.reactor.step(0)
+    assert rig.ended == {"done": 1}

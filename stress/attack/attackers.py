@@ -57,7 +57,7 @@ def main(words: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who has started it
     told = json.loads(words[0])
     more_descriptors()
-    os.nice(NICER)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     platform = Kernel()
     if told["seed"] is not None:
         platform.random = Random(told["seed"])

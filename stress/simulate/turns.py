@@ -77,9 +77,11 @@ class WatchedQueue:
         done, self._work = table.queue_work - self._work, table.queue_work
         limits = table.limits
         if done > limits.turn_bytes:
-            largest = max(max(quantum, row.limits.quantum_bytes) for quantum, row in self._quanta)
+            largest = max(
+                max(quantum, row.limits.quantum_bytes) + row.limits.request_bytes for quantum, row in self._quanta
+            )
             if done > limits.turn_bytes + largest + limits.step_bytes + WORDS_BYTES:
-                raise BrokenError("a turn over its budget", f"{done} bytes were sent from the queue in one turn")
+                raise BrokenError("a turn over its budget", f"{done} bytes' work was done from the queue in one turn")
         if self._quanta:
             self._quanta.clear()
             self._served.clear()
