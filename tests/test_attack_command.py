@@ -99,7 +99,7 @@ def test_a_mix_and_its_page(folder: Path, tmp_path: Path, capsys: pytest.Capture
     said = capsys.readouterr().out
     assert "\nsilent: 10 clients" in said and "\nhalf-close: " in said and "\ndrip-head: 5 clients" in said
     page = file.read_text()
-    assert page.startswith("<!doctype html>") and page.count("<figure>") == 3
+    assert page.startswith("<!doctype html>") and page.count("<figure>") == 4
 
 
 def test_over_a_unix_socket_and_with_words_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -288,8 +288,13 @@ def test_examples_of_the_readme(
 ) -> None:
     """As they stand there, but shorter, and against ports that are free. A gate may fail on a busy machine."""
     monkeypatch.chdir(tmp_path)
-    with served("http", str(folder), "--quiet", *LOCAL) as http, served("echo", *LOCAL) as echo:
-        places = {"127.0.0.1:8000": http.addresses[0].removeprefix("http://"), "127.0.0.1:7": echo.addresses[0]}
+    both = (*LOCAL, "--bind", "udp:127.0.0.1:0")
+    with served("http", str(folder), "--quiet", *LOCAL) as http, served("echo", *both) as echo:
+        places = {
+            "127.0.0.1:8000": http.addresses[0].removeprefix("http://"),
+            "udp:127.0.0.1:7": echo.addresses[1],
+            "127.0.0.1:7": echo.addresses[0],
+        }
         words = line
         for place, there in places.items():
             words = re.sub(rf"{place}\b", there, words)

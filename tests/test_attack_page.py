@@ -60,7 +60,7 @@ def test_a_whole_one() -> None:
         "250 ms",
     ):
         assert said in page, said
-    assert page.count("<figure>") == page.count("<svg") == 3
+    assert page.count("<figure>") == page.count("<svg") == 4
     assert "<b>" not in page
 
 

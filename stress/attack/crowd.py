@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ...engine import Cause, Limits, Machine, Reactor, Reason, Row
+from ...engine.row import OPENING as OPENING_STATE
 from ..clients.kinds import Kind
 from .hidden import Look
 from .kinds import Attack, Flooder
@@ -183,7 +184,7 @@ class Crowd:
         before = self.reactor.now - LOOK_SECONDS
         for born, row, machine in list(self._alive.values()):
             where = row.local
-            if born < before and isinstance(where, tuple) and where[1] not in served:
+            if born < before and row.state != OPENING_STATE and isinstance(where, tuple) and where[1] not in served:
                 machine.feed(b"")
                 row.close("the server has ended", reset=True)
         self.reactor.after(LOOK_SECONDS, self._see_ends)

@@ -25,6 +25,7 @@ td.number, th.number { text-align: right; white-space: nowrap; }
 .plots { display: grid; gap: 1rem; margin-top: 1.25rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
 figure { margin: 0; break-inside: avoid; }
+figure.alone { max-width: 44rem; }
 figcaption { color: #555; font-size: .9rem; }
 svg { width: 100%; height: auto; }
 .worse { color: #b03024; font-weight: 600; }
@@ -35,7 +36,8 @@ svg { width: 100%; height: auto; }
 CAPTIONS = {
     "latency": "An honest client, on a connection of its own each time: when it came, and how long it waited.",
     "survival": "How long slow clients are let live. A server that is on its guard lets this fall to nothing.",
-    "costs": "What a client costs: memory of the server's processes, and the clients that are there.",
+    "costs": "The clients that are there, and the memory of the server's processes.",
+    "memory": "What a client costs: memory of the server's processes against the clients that are there.",
 }
 
 
@@ -43,29 +45,46 @@ def page_of(report: Mapping[str, Any]) -> str:
     """Return the page."""
     kinds = ", ".join(report["crowds"])
     title = f"{kinds if len(report['crowds']) < 4 else 'A mixed attack'} against {report['target']}"
-    drawn = {"latency": plots.latency(report), "survival": plots.survival(report), "costs": plots.costs(report)}
+    drawn = {
+        "latency": plots.latency(report),
+        "survival": plots.survival(report),
+        "costs": plots.costs(report),
+        "memory": plots.memory(report),
+    }
     figures = "".join(
         f'<figure>{svg}<figcaption id="{name}-caption">{CAPTIONS[name]}</figcaption></figure>\n'
         for name, svg in drawn.items()
         if svg
     )
+    return shell(
+        title,
+        _when(report),
+        f"<h2>What an honest client sees</h2>\n{_honest(report['probe'])}"
+        f'<div class="plots">\n{figures}</div>\n'
+        f"<h2>What becomes of the others</h2>\n{_others(report['crowds'])}",
+    )
+
+
+def shell(title: str, about: str, body: str) -> str:
+    """Return a page around a body, which is HTML; title and about are plain words."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f'<h1>{escape(title)}</h1>\n<p class="when">{escape(_when(report))}</p>\n'
-        f"<h2>What an honest client sees</h2>\n{_honest(report['probe'])}"
-        f'<div class="plots">\n{figures}</div>\n'
-        f"<h2>What becomes of the others</h2>\n{_others(report['crowds'])}"
-        "</body>\n</html>\n"
+        f'<h1>{escape(title)}</h1>\n<p class="when">{escape(about)}</p>\n{body}</body>\n</html>\n'
     )
+
+
+def date_of(report: Mapping[str, Any]) -> str:
+    """Write when it was."""
+    date: str = report["date"]
+    return date.replace("T", " ").replace("+00:00", " UTC")
 
 
 def _when(report: Mapping[str, Any]) -> str:
     seconds = report["seconds"]
     broken = ", interrupted" if report["interrupted"] else ""
-    date = report["date"].replace("T", " ").replace("+00:00", " UTC")
-    return f"{date}: {seconds['attack']:g} s after {seconds['calm']:g} s of calm{broken}"
+    return f"{date_of(report)}: {seconds['attack']:g} s after {seconds['calm']:g} s of calm{broken}"
 
 
 def _honest(probe: Mapping[str, Any]) -> str:

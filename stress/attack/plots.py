@@ -69,7 +69,7 @@ def survival(report: Report) -> str:
 
 
 def costs(report: Report) -> str:
-    """The clients that are there, and the server's memory; "" where nothing of it could be read."""
+    """The clients that are there and the server's memory, over time; "" where nothing of it could be read."""
     samples = [sample for sample in report["samples"] if "memory" in sample]
     if len(samples) < 2:
         return ""
@@ -86,6 +86,25 @@ def costs(report: Report) -> str:
         other.set_ylim(bottom=0)
 
     return svg_of(draw, "costs")
+
+
+def memory(report: Report) -> str:
+    """The server's memory against the clients that are there; "" where nothing of it could be read."""
+    samples = [sample for sample in report["samples"] if "memory" in sample]
+    if len(samples) < 2:
+        return ""
+
+    def draw(axes: Axes) -> None:
+        clients = [sum(sample["clients"].values()) for sample in samples]
+        sizes = [sample["memory"] / MIB for sample in samples]
+        axes.plot(clients, sizes, "-", color=MEMORY, linewidth=0.6, alpha=0.5)
+        axes.plot(clients, sizes, ".", color=MEMORY, markersize=4)
+        axes.set_xlabel("clients")
+        axes.set_ylabel("the server's memory, MiB")
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+
+    return svg_of(draw, "memory")
 
 
 def svg_of(draw: Callable[[Axes], None], name: str, height: float = HEIGHT) -> str:

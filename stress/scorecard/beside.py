@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ...engine import Reactor
 from ..attack.kinds import ATTACKS
+from ..attack.latency import QUANTILES
 from ..attack.orders import Order as Attack
 from ..attack.orders import shares
 from ..attack.run import Run
@@ -22,7 +23,11 @@ CALM_SECONDS = 5.0
 RAMP_SECONDS = 10.0
 VISITS_A_SECOND = 50.0
 MIB = 1 << 20
-COLUMNS = ("server", "p50", "beside", "", "p99", "beside", "", "max", "failed", "CPU", "memory", "most")
+COLUMNS = ("server", "p50", "p99", "failed", "CPU", "memory")
+LEGEND = (
+    "Without them → beside them. failed: visits that were not answered within 10 s; –: so many that there is no such "
+    "figure. CPU: the server's. memory: before → at most."
+)
 
 
 class Order(NamedTuple):
@@ -78,7 +83,9 @@ class Beside:
     def _attack(self, port: int) -> dict[str, Any]:
         target = parse_target(f"http://127.0.0.1:{port}/", "http", owned=False)
         kinds = shares(self.order.clients, {name: 1 for name, attack in ATTACKS.items() if attack.suits(target)})
-        order = Attack(kinds, target, RAMP_SECONDS, None, self.order.seconds, CALM_SECONDS, VISITS_A_SECOND, seed=0)
+        seconds = self.order.seconds
+        calm, ramp = min(CALM_SECONDS, seconds / 4), min(RAMP_SECONDS, seconds / 4)
+        order = Attack(kinds, target, ramp, None, seconds, calm, VISITS_A_SECOND, seed=0)
         self._run = Run(order, self.reactor)
         return self._run.go()
 
@@ -91,33 +98,42 @@ def lines_of(report: Mapping[str, Any]) -> Iterator[str]:
         f"{report['seconds']:g} s each{broken}"
     )
     yield ""
-    rows = [list(COLUMNS)]
-    rows += [_row(f"{name} {report['versions'][name]}", run) for name, run in report["servers"].items()]
-    yield from aligned(rows)
+    yield from aligned([COLUMNS, *rows_of(report)])
     yield ""
-    yield "failed: visits that were not answered within 10 s. CPU: the server's, memory: before and at most."
+    yield LEGEND
     for name, why in report["missing"].items():
         yield f"{name}: {why}"
 
 
+def rows_of(report: Mapping[str, Any]) -> list[list[str]]:
+    """Return a row of cells for each server, see `COLUMNS`."""
+    return [_row(f"{name} {report['versions'][name]}", run) for name, run in report["servers"].items()]
+
+
 def _row(name: str, run: Mapping[str, Any]) -> list[str]:
     before, during = run["probe"]["before"], run["probe"]["during"]
-    cells = [name]
-    for quantile in ("p50", "p99"):
-        one, other = before[quantile], during[quantile]
-        cells += [_time(one), _time(other), f"{other / one:.2f} x" if one and other else "–"]
+    times = [_change(of_all(before, quantile), of_all(during, quantile)) for quantile in ("p50", "p99")]
     failed = f"{100 * during['errors'] / during['visits']:.1f} %" if during["visits"] else "–"
-    return [*cells, _time(during["max"]), failed, *_costs(run["samples"])]
+    return [name, *times, failed, *_costs(run["samples"])]
 
 
-def _time(seconds: float | None) -> str:
-    return "–" if seconds is None else duration(seconds)
+def of_all(figures: Mapping[str, Any], quantile: str) -> float | None:
+    """Return what so many of all visits have not exceeded; None where that many were not answered at all."""
+    part = QUANTILES[quantile] / 100
+    return None if figures["errors"] > (1 - part) * figures["visits"] else figures[quantile]
+
+
+def _change(one: float | None, other: float | None) -> str:
+    if one is None or other is None:
+        return f"{duration(one)} → –" if one is not None else "–"
+    ratio = other / one
+    return f"{duration(one)} → {duration(other)}, {ratio:.{0 if ratio >= 10 else 2}f} x"
 
 
 def _costs(samples: list[Mapping[str, Any]]) -> list[str]:
     known = [sample for sample in samples if "cpu" in sample]
     if not known:
-        return ["–"] * 3
+        return ["–"] * 2
     most = max(sample["memory"] for sample in known)
     cpu = known[-1]["cpu"] - known[0]["cpu"]
-    return [duration(cpu), f"{known[0]['memory'] / MIB:.0f} MiB", f"{most / MIB:.0f} MiB"]
+    return [duration(cpu), f"{known[0]['memory'] / MIB:.0f} → {most / MIB:.0f} MiB"]

@@ -98,7 +98,7 @@ class Card:
 
     def _attack(self, stack: ExitStack) -> None:
         self.honest = [Latency() for _ in self.places]
-        plan = Plan(self.order.clients, RAMP_SECONDS, 0.0)
+        plan = Plan(self.order.clients, min(RAMP_SECONDS, self.order.seconds / 4), 0.0)
         attacks, visits = [], []
         for number, (_, kind, started) in enumerate(self.places):
             url = f"http://127.0.0.1:{started.port}"

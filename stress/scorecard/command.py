@@ -126,9 +126,9 @@ def _tell(report: dict[str, Any], options: argparse.Namespace) -> int:
     if options.json is not None:
         options.json.write_text(json.dumps(report) + "\n")
     if options.html is not None:
-        from .page import page_of  # matplotlib takes a second to be imported
+        from . import beside_page, page  # matplotlib takes a second to be imported
 
-        options.html.write_text(page_of(report))
+        options.html.write_text((beside_page if options.beside else page).page_of(report))
     if report["interrupted"]:
         return INTERRUPTED
     if not report["servers"]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from ..attack.page import STYLE
+from ..attack.page import date_of, shell
 from ..attack.plots import svg_of
 from .words import Cell, cell_of
 
@@ -23,24 +23,27 @@ LONG_AGO = 2.0  # a picture shows at least so many seconds
 def page_of(report: Report) -> str:
     """Return the page."""
     title = f"Slow clients, {report['seconds']:g} s"
-    date = report["date"].replace("T", " ").replace("+00:00", " UTC")
     broken = ", interrupted" if report["interrupted"] else ""
     about = (
-        f"{date}: {report['clients']} clients of each kind, at each server{broken}. After how long are they cut off?"
+        f"{date_of(report)}: {report['clients']} clients of each kind, at each server{broken}. "
+        "After how long are they cut off?"
     )
     pictures = "".join(
         f'<figure><figcaption id="{kind}-caption"><strong>{kind}</strong></figcaption>{picture}</figure>\n'
         for kind, picture in _pictures(report)
     )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f'<h1>{escape(title)}</h1>\n<p class="when">{escape(about)}</p>\n'
-        f'<div class="wide"><table>\n{"".join(_rows(report))}</table></div>\n{_missing(report)}'
-        f'<h2>The same as pictures</h2>\n<p class="when">{escape(LEGEND)}</p>\n'
-        f'<div class="plots">\n{pictures}</div>\n</body>\n</html>\n'
+    return shell(
+        title,
+        about,
+        f'<div class="wide"><table>\n{"".join(_rows(report))}</table></div>\n{absent(report)}'
+        f'<h2>The same as pictures</h2>\n<p class="when">{escape(LEGEND)}</p>\n<div class="plots">\n{pictures}</div>\n',
     )
+
+
+def absent(report: Report) -> str:
+    """Return the servers that could not be run, with the reasons, as HTML."""
+    lines = "".join(f"<li>{escape(name)}: {escape(why)}</li>\n" for name, why in report["missing"].items())
+    return f"<p>Not on the card:</p>\n<ul>\n{lines}</ul>\n" if lines else ""
 
 
 def _rows(report: Report) -> Iterator[str]:
@@ -60,11 +63,6 @@ def _cell(figures: Report | None) -> str:
     if cell.stay:
         lived = f'<span class="worse">{lived}</span>'
     return f"<td>{lived}{f'<br>✗{failed}' if failed else ''}</td>"
-
-
-def _missing(report: Report) -> str:
-    lines = "".join(f"<li>{escape(name)}: {escape(why)}</li>\n" for name, why in report["missing"].items())
-    return f"<p>Not on the card:</p>\n<ul>\n{lines}</ul>\n" if lines else ""
 
 
 def _pictures(report: Report) -> Iterator[tuple[str, str]]:
