@@ -59,11 +59,23 @@ from .timers import NEVER
 _BLOCKED = -(1 << 62)  # in place of the room that is left: the kernel takes no more, or the row has ended
 
 
-def serve(events: Events, rows: Mapping[int, StreamRow], now: float, other: Callable[[int, int], None]) -> None:
+_AT_THE_DOOR: Final = 8
+"""How often a request counts that is not served from the queue: of pipelined ones two are, by the stock limits, and
+then their row lines up. Hundreds of rows may be ready at once, and somebody among them has asked only once."""
+
+
+def serve(
+    events: Events,
+    rows: Mapping[int, StreamRow],
+    now: float,
+    other: Callable[[int, int], None],
+    weight: int = _AT_THE_DOOR,
+) -> None:
     """Act on (descriptor, mask) pairs: receive, feed, and step each row until it rests. The heart of the engine.
 
     A mask of 0 means that the row was woken or is left over. A visit ends when the machine rests, its output blocks or
-    its quantum is spent. Nothing that a peer or a machine does is raised. `other` is called for what is not a row.
+    its quantum is spent, against which each request counts `weight` times. Nothing that a peer or a machine does is
+    raised. `other` is called for what is not a row.
 
     This is the hot path, one function because calls were the largest part of its cost: an idle row that answers and is
     idle again changes nothing but its counts.
@@ -122,7 +134,7 @@ def serve(events: Events, rows: Mapping[int, StreamRow], now: float, other: Call
                 elif want is NEXT:
                     row.requests += 1
                     row.active_at = now
-                    room -= limits.request_bytes
+                    room -= limits.request_bytes * weight
                 elif isinstance(want, _OUTPUT):
                     room = _send(row, want, room)
                 elif want is HALF_CLOSE or isinstance(want, Become):
@@ -161,7 +173,7 @@ def run(row: StreamRow) -> None:
     row.queued = False
     mask, row.pending = row.pending, 0
     if row.state < LINGERING or (row.state == LINGERING and mask):
-        serve(((row.descriptor, mask),), row.table.by_descriptor, row.table.now, _nobody)
+        serve(((row.descriptor, mask),), row.table.by_descriptor, row.table.now, _nobody, 1)
 
 
 def _ready_otherwise(row: StreamRow, mask: int) -> None:

@@ -181,7 +181,7 @@ MUTATIONS = (
     Mutation(
         "requests cost nothing",
         "engine/stream.py",
-        "                    room -= limits.request_bytes\n",
+        "                    room -= limits.request_bytes * weight\n",
         "                    pass\n",
         "many small requests in one read are answered in one visit",
     ),

@@ -356,7 +356,7 @@ def test_expiries_a_turn() -> None:
 
 
 def test_turn_bytes() -> None:
-    limits = Limits(turn_bytes=10_000, quantum_bytes=5000, step_bytes=1)
+    limits = Limits(turn_bytes=10_000, quantum_bytes=5000, step_bytes=1, accepts_a_turn=20)
     rig = Rig(script(b"x" * 50_000, IDLE), limits=limits, delay_seconds=(0, 0))
     clients = rig.dials(20)
     rig.travel()
@@ -496,6 +496,19 @@ def test_request_bytes_count_against_the_turn_too() -> None:
         rig.reactor.step(0.001)
         moved = sum(now > then for now, then in zip([machine.steps for machine in acts.made], before, strict=True))
         assert moved == 3
+
+
+def test_of_pipelined_requests_a_ready_row_is_served_two_before_it_lines_up() -> None:
+    """Then it has its quantum like others in the queue, where the turn's bytes end: hundreds may be ready at once."""
+    limits = Limits(quantum_bytes=16_000, request_bytes=1000, step_bytes=1, turn_bytes=16_000)
+    rig = Rig(Acts(lambda machine: NEXT if machine.data else IDLE), limits=limits)
+    clients = rig.dials(3)
+    rig.run(0.1)
+    for client in clients:
+        client.say(b"a hundred requests")
+    rig.travel()
+    rig.reactor.step(0)
+    assert sorted(row.requests for row in rig.reactor.table.rows.values()) == [2, 2, 18]
 
 
 def test_request_bytes_counts_requests() -> None:
