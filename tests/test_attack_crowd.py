@@ -1,5 +1,6 @@
 """Every kind of attacker, against `partway http` under its stock limits, in the simulation: what becomes of each."""
 
+from errno import EPERM, errorcode
 from typing import Any, ClassVar
 
 import pytest
@@ -7,7 +8,7 @@ from partway.engine import READ, Limits, Reactor, Want, parse_address
 from partway.engine.simulation import Simulation
 from partway.protocols.echo import EchoDatagrams
 from partway.protocols.http import Request, Response, Server
-from partway.stress.attack.crowd import NOTHING, PATIENT, Crowd, Plan
+from partway.stress.attack.crowd import NOTHING, PATIENT, RAISE, Crowd, Plan
 from partway.stress.attack.kinds import ATTACKS
 from partway.stress.attack.target import Target
 from partway.stress.attack.words import Words, words_of
@@ -99,6 +100,33 @@ def test_who_goes_is_replaced(world: Any, kind: str, outcome: str, statuses: int
     assert crowd.outcomes[outcome] + crowd.alive == crowd.started
     assert crowd.statuses.get("200", 0) == pytest.approx(statuses * crowd.started, abs=statuses)
     assert ATTACKS[kind].returns
+
+
+@pytest.mark.parametrize("number", RAISE, ids=lambda number: errorcode[number])
+def test_what_is_to_be_raised_where_no_more_can_begin(world: Any, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is there stays, and nobody comes in vain."""
+    one = world("silent", Plan(COUNT, 1.0, 0))
+    one.run(0.5)
+    begun = one.crowd.started
+
+    def connect(*arguments: Any) -> None:
+        raise OSError(number, "no more")
+
+    monkeypatch.setattr(one.reactor, "connect", connect)
+    crowd = one.run(5.0)
+    assert 0 < crowd.started == crowd.alive == begun < COUNT
+    assert crowd.seen()["unable"] == crowd.unable == RAISE[number]
+    assert RAISE[number].startswith(("out of ", "the machine is out of "))
+
+
+def test_an_error_that_nobody_has_foreseen_is_told_as_it_is(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = world("silent", Plan(COUNT, 1.0, 0))
+
+    def connect(*arguments: Any) -> None:
+        raise OSError(EPERM, "a firewall's doing")
+
+    monkeypatch.setattr(one.reactor, "connect", connect)
+    assert one.run(2.0).unable == "[Errno 1] a firewall's doing"
 
 
 class Sink:

@@ -5,6 +5,7 @@ the same load and the same network, and still serves the largest.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from statistics import fmean
 from typing import Any
@@ -81,6 +82,33 @@ def test_fair_is_round_robin() -> None:
     middle = served[10:60]
     assert [middle[place] == middle[place + 5] for place in range(40)] == [True] * 40
     assert len(set(middle[:5])) == 5
+
+
+def test_nobody_is_served_for_a_row_that_ended_in_the_queue() -> None:
+    """Its descriptor may be another row's by the time that its turn comes."""
+    acts = Acts(lambda machine: b"" if machine.row.key <= 10 else IDLE)  # the first ten always have work in hand
+    rig = Rig(acts, limits=replace(ROUND, step_bytes=2000), delay_seconds=(0.0, 0.0))
+    rig.dials(10)
+    rig.travel()
+    for _ in range(20):
+        rig.reactor.step(0)
+    first = acts.made[0]
+    steps = first.steps
+    while first.steps == steps:  # then all others go before its next turn
+        rig.reactor.step(0)
+    gone = first.row
+    gone.close()
+    rig.reactor.step(0)
+    rig.dial()
+    rig.travel()
+    rig.reactor.step(0)
+    heir = acts.made[-1]
+    assert (heir.row.key, heir.row.descriptor) == (11, gone.descriptor)
+    assert gone.queued
+    steps = heir.steps
+    while gone.queued:
+        rig.reactor.step(0)
+    assert heir.steps == steps
 
 
 def test_shortest_serves_the_smallest_first() -> None:

@@ -28,7 +28,6 @@ from .words import words_of
 MODULE = __name__ if __name__ != "__main__" else "partway.stress.attack.attackers"
 READY, BEGIN, END = b"ready", b"begin", b"end"
 TELL_SECONDS = 0.5
-NICER = 10  # who attacks gives way to the server and to the honest client, where they share the machine's cores
 
 
 class Order(NamedTuple):
@@ -57,7 +56,7 @@ def main(words: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who has started it
     told = json.loads(words[0])
     more_descriptors()
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    give_way()
     platform = Kernel()
     if told["seed"] is not None:
         platform.random = Random(told["seed"])
@@ -124,6 +123,14 @@ def more_descriptors() -> None:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def give_way() -> None:
+    """Run only where nobody else would: who attacks shares the machine with the server and the honest client."""
+    if sys.platform == "linux":
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # sched(7)
+    else:
+        os.nice(19)
 
 
 def together(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
