@@ -60,6 +60,8 @@ def test_a_whole_one() -> None:
         "250 ms",
     ):
         assert said in page, said
+    for name in ("visits", "failed", "p50", "p99", "p99.9", "max"):
+        assert f'<tr><th scope="row">{name}</th><td class="number">' in page, "each figure has a line of its own"
     assert page.count("<figure>") == page.count("<svg") == 4
     assert "<b>" not in page
 

@@ -1,6 +1,6 @@
 """The report as a page: one file that needs no other, reads well on a phone, and prints."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -22,6 +22,7 @@ p { margin: .25rem 0; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .75rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
 td.number, th.number { text-align: right; white-space: nowrap; }
+table.sides { max-width: 26rem; }
 .plots { display: grid; gap: 1rem; margin-top: 1.25rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
 figure { margin: 0; break-inside: avoid; }
@@ -88,21 +89,19 @@ def _when(report: Mapping[str, Any]) -> str:
 
 
 def _honest(probe: Mapping[str, Any]) -> str:
-    names = [*QUANTILES, "max"]
-    head = "".join(f'<th class="number" scope="col">{name}</th>' for name in ["visits", "failed", *names])
-    rows = ""
-    for key, name in (("before", "before they came"), ("during", "beside them")):
-        figures = probe[key]
-        cells = [str(figures["visits"]), _failed(figures)]
-        cells += ["–" if figures[quantile] is None else duration(figures[quantile]) for quantile in names]
-        rows += (
-            f'<tr><th scope="row">{name}</th>'
-            + "".join(f'<td class="number">{cell}</td>' for cell in cells)
-            + "</tr>\n"
-        )
+    sides = [probe["before"], probe["during"]]
+    rows = _row("visits", [str(side["visits"]) for side in sides]) + _row("failed", [_failed(side) for side in sides])
+    for name in (*QUANTILES, "max"):
+        rows += _row(name, ["–" if side[name] is None else duration(side[name]) for side in sides])
+    head = "".join(f'<th class="number" scope="col">{name}</th>' for name in ("without them", "beside them"))
     failures = ", ".join(f"{count} {what}" for what, count in probe["during"]["failures"].items())
     told = f"<p>Failed: {escape(failures)}.</p>\n" if failures else ""
-    return f'<div class="wide"><table>\n<tr><td></td>{head}</tr>\n{rows}</table></div>\n{told}'
+    return f'<table class="sides">\n<tr><td></td>{head}</tr>\n{rows}</table>\n{told}'
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    figures = "".join(f'<td class="number">{cell}</td>' for cell in cells)
+    return f'<tr><th scope="row">{name}</th>{figures}</tr>\n'
 
 
 def _failed(figures: Mapping[str, Any]) -> str:
