@@ -15,14 +15,18 @@ from typing import Any
 
 import psutil
 import pytest
+from partway.engine import Reactor
+from partway.engine.simulation import Simulation
 from partway.protocols.addresses import MistakeError
 from partway.protocols.command import main
-from partway.stress.attack.crowd import NOTHING
+from partway.stress.attack.attackers import Order
+from partway.stress.attack.crowd import NOTHING, Plan
 from partway.stress.attack.gates import parse_gate
 from partway.stress.attack.kinds import ATTACKS
 from partway.stress.attack.orders import shares
 from partway.stress.attack.summary import duration, figures_of, lines_of
 from partway.stress.attack.target import is_local, parse_target
+from partway.stress.attack.troop import DIED, Troop
 from test_attack_page import fonts
 from test_command import LOCAL, SECONDS_MOST, Served, served, terminal
 
@@ -227,6 +231,20 @@ def test_attackers_that_die_half_way(folder: Path) -> None:
     assert (process.returncode, err, len(attackers)) == (0, "", 2)
     assert "  no more could begin: a process of attackers has died" in out
     assert "10 still there" in out
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_attackers_that_die_before_they_have_told_anything(ready: bool) -> None:
+    """They may be killed at any moment, and on a busy machine they come late to tell."""
+    heard: list[str] = []
+    orders = [Order("silent", "silent", "http://127.0.0.1:1/", "http", Plan(10, 0.0, 0))]
+    reactor = Reactor(Simulation(1))
+    troop = Troop(reactor, orders, None, lambda: None, lambda: heard.append("told"), heard.append)
+    if ready:
+        troop._hear(b"ready")
+    troop._ended()
+    assert heard == (["told"] if ready else ["the attackers have failed"])
+    assert troop.seen == {"silent": {**NOTHING, "unable": DIED if ready else ""}}
 
 
 def test_an_interrupt_ends_it_with_a_report(folder: Path, tmp_path: Path) -> None:

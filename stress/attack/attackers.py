@@ -41,9 +41,9 @@ class Order(NamedTuple):
     say: str = ""
 
 
-def words_for(orders: Sequence[Order], seed: int | None, number: int = 0) -> list[str]:
-    """Return what the process of this number is told when it begins; each draws from a seed of its own."""
-    return [json.dumps({"orders": orders, "seed": None if seed is None else seed + number})]
+def words_for(orders: Sequence[Order], seed: int | None) -> list[str]:
+    """Return what a process is told when it begins."""
+    return [json.dumps({"orders": orders, "seed": seed})]
 
 
 def _order(name: str, kind: str, target: str, protocol: str, plan: Sequence[float], say: str) -> Order:

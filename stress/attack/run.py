@@ -38,7 +38,14 @@ class Run:
         self.attacked = float("inf")  # since when
         self.failed = ""  # who has, without whom there is nothing to tell
         self.troops = [
-            Troop(reactor, attackers.words_for(orders, order.seed, number), self._ready, self._told, self._fail)
+            Troop(
+                reactor,
+                orders,
+                None if order.seed is None else order.seed + number,
+                self._ready,
+                self._told,
+                self._fail,
+            )
             for number, orders in enumerate(orders_of(order))
         ]
         self._probe: Child | None = None

@@ -1,7 +1,7 @@
 """A process of attackers, seen from the one that has begun it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...engine import Reactor
@@ -13,7 +13,7 @@ DIED = "a process of attackers has died"
 
 
 class Troop:
-    """Some crowds; `words` tell which (`attackers.words_for`). `seen` is what is known of each: in the end, all of it.
+    """Some crowds, by their orders. `seen` is what is known of each: in the end, all of it.
 
     `ready` is called when it is, `told` when it has told all, `failed` with a reason if it can't begin at all.
     """
@@ -21,16 +21,17 @@ class Troop:
     def __init__(
         self,
         reactor: Reactor,
-        words: list[str],
+        orders: Sequence[attackers.Order],
+        seed: int | None,
         ready: Callable[[], None],
         told: Callable[[], None],
         failed: Callable[[str], None],
     ) -> None:
         self.reactor = reactor
-        self.seen: dict[str, dict[str, Any]] = {}
+        self.seen: dict[str, dict[str, Any]] = {order.name: {**NOTHING} for order in orders}
         self.states: dict[str, int] = {}  # how many connections are in which
         self.over = False  # it has told all that it had to tell
-        self._words = words
+        self._words = attackers.words_for(orders, seed)
         self._ready, self._told, self._failed = ready, told, failed
         self._began = False
         self._child: Child | None = None

@@ -104,7 +104,7 @@ class Card:
             url = f"http://127.0.0.1:{started.port}"
             attacks.append(attackers.Order(str(number), kind, url + PATHS.get(kind, "/"), "http", plan))
             visits.append(probe.Order(f"{url}/", "http", VISITS_A_SECOND, PATIENCE_SECONDS))
-        self._troop = Troop(self.reactor, attackers.words_for(attacks, None), self._ready, self._told, self._fail)
+        self._troop = Troop(self.reactor, attacks, None, self._ready, self._told, self._fail)
         stack.callback(self._troop.close)
         self._troop.enlist()
         self._probe = Child(self.reactor, probe.MODULE, probe.words_for(visits), self._hear, self.reactor.stop)
