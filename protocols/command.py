@@ -36,9 +36,18 @@ ENDING = (signal.SIGTERM, signal.SIGINT)
 HANGUPS = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
 
 
+INTERRUPTED = 130  # as shells have it: 128 and SIGINT
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _main(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:  # before anybody was there to answer it, or again while somebody did
+        return INTERRUPTED
+
+
+def _main(words: list[str]) -> int:
     if words[:1] == ["bench"]:
         from ..stress.bench.command import main as bench
 

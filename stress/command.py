@@ -17,7 +17,8 @@ def main(words: Sequence[str]) -> int:
             return scorecard(words[1:])
         from .attack.command import main as attack
     except ImportError as error:
-        sys.stderr.write(f"partway stress: {error}: pip install 'partway[stress]'\n")
+        extra = "scorecard" if words[:1] == ["scorecard"] else "stress"
+        sys.stderr.write(f"partway stress: {error}: pip install 'partway[{extra}]'\n")
         return 2
     return attack(words)
 

@@ -33,7 +33,7 @@ def names(known: Sequence[str]) -> Callable[[str], list[str]]:
     """Return what reads a list of names with commas between them, each of them known; it is sorted as `known` is."""
 
     def read(text: str) -> list[str]:
-        found = set(text.split(","))
+        found = {name.strip() for name in text.split(",")}
         for name in sorted(found):
             if name not in known:
                 raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")

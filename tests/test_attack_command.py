@@ -15,13 +15,15 @@ from typing import Any
 
 import psutil
 import pytest
-from partway.engine import Reactor
+from partway.engine import Reactor, parse_address
 from partway.engine.simulation import Simulation
 from partway.protocols.addresses import MistakeError
 from partway.protocols.command import main
+from partway.stress import command as stress_command
 from partway.stress.attack.attackers import Order
 from partway.stress.attack.crowd import NOTHING, Plan
 from partway.stress.attack.gates import parse_gate
+from partway.stress.attack.gauge import Gauge
 from partway.stress.attack.kinds import ATTACKS
 from partway.stress.attack.orders import shares
 from partway.stress.attack.summary import duration, figures_of, lines_of
@@ -167,14 +169,17 @@ def test_gates(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["stress", "silent", url_of(server), *BRIEF, *gates]) == 1
         assert server.end() == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line.startswith("failed")] == ["failed: survivors>19", "failed: survivors>=100%"]
+    assert [line for line in lines if line.startswith("failed")] == [
+        "failed: survivors>19: 20",
+        "failed: survivors>=100%: 100 %",
+    ]
 
 
 def test_nobody_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stress", "silent", "127.0.0.1:1", *BRIEF]) == 1
     said = capsys.readouterr()
     assert said.err == "partway stress: no honest client has been answered\n"
-    assert "20 refused" in said.out
+    assert "20 refused" in said.out and "gone after" not in said.out
 
 
 @pytest.mark.parametrize(("module", "who"), [("probe", "the honest client has"), ("attackers", "the attackers have")])
@@ -247,18 +252,43 @@ def test_attackers_that_die_before_they_have_told_anything(ready: bool) -> None:
     assert troop.seen == {"silent": {**NOTHING, "unable": DIED if ready else ""}}
 
 
-def test_an_interrupt_ends_it_with_a_report(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_it_with_a_report(number: int, folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     with served("http", str(folder), "--quiet", *LOCAL) as server:
         words = [*STRESS, "silent", url_of(server), "--duration", "600", "--calm", "0.6", "--json", str(file)]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             wait_for_crowd(server)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             out, err = process.communicate(timeout=SECONDS_MOST)
         assert server.end() == 0
     assert (process.returncode, err) == (130, "")
-    assert "\nsilent: " in out
+    assert re.match(r"against \S+, interrupted after \d+\.\d s\nsilent: ", out)
     assert json.loads(file.read_text())["interrupted"] is True
+
+
+def test_an_interrupt_before_anybody_listens_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is still being imported: no traceback."""
+
+    def interrupted(words: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stress_command, "main", interrupted)
+    assert main(["stress", "silent", "127.0.0.1:1"]) == 130
+
+
+def test_only_who_listens_at_that_address_is_measured() -> None:
+    """Somebody else's server may have the same port at another address of this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        found = [Gauge(parse_address(f"{host}:{port}")).found for host in ("127.0.0.1", "127.0.0.2", "[::1]")]
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        found.append(Gauge(parse_address(f"127.0.0.2:{server.getsockname()[1]}")).found)
+    assert found == [True, False, False, True]
+
+
+def test_a_url_in_capitals() -> None:
+    assert parse_target("HTTP://127.0.0.1:1/X", None, False).path == "/X"
 
 
 def test_a_terminal_sees_it_live(folder: Path) -> None:
@@ -281,12 +311,12 @@ def readme() -> list[str]:
 def test_the_step_for_ci_that_the_readme_shows(tmp_path: Path) -> None:
     """As it stands there, but for the installation, at a port that is free, and shorter."""
     text = (Path(__file__).resolve().parent.parent / "README.md").read_text()
-    _, install, serve, attack = textwrap.dedent(text.partition("```yaml\n")[2].partition("```")[0]).splitlines()
+    _, install, serve, wait, attack = textwrap.dedent(text.partition("```yaml\n")[2].partition("```")[0]).splitlines()
     assert install.strip() == "pip install 'partway[stress]'"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     shorter = ["--count", "5", "--ramp", "0", "--duration", "0.6", "--calm", "1.5", "--visits", "50"]
-    script = "\n".join((serve, f"{attack} {shlex.join(shorter)}", "kill $!")).replace("8000", str(port))
+    script = "\n".join((serve, wait, f"{attack} {shlex.join(shorter)}", "kill $!")).replace("8000", str(port))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["sh", "-uc", script],
@@ -352,6 +382,11 @@ def test_examples_of_the_readme(
         (("silent", "127.0.0.1:1", "--count", "0"), "not a number from 1"),
         (("silent", "127.0.0.1:1", "--duration", "-1"), "not a number of seconds: '-1'"),
         (("silent", "127.0.0.1:1", "--ramp", "nan"), "not a number of seconds: 'nan'"),
+        (("silent", "127.0.0.1:1", "--duration", "0"), "--duration: an attack takes some time"),
+        (("silent", "127.0.0.1:1", "--ramp", "11"), "--ramp 11: longer than the attack, whose --duration is 10"),
+        (("silent", "127.0.0.1:1", "--count", "1000000"), "--count 1000000: descriptors are enough for "),
+        (("silent", "ftp://127.0.0.1/"), "ftp:// is not spoken; a URL begins with http:// or https://"),
+        (("--compare", "a", "b", "--html", "c"), "--compare stands alone: --html c"),
         (("silent", "127.0.0.1:1", "--say", ""), "--say: nothing"),
         (("silent", "127.0.0.1:1", "--say", "\\x"), "--say: "),
         (("silent", "127.0.0.1:1", "--fail-if", "p99"), "--fail-if p99: not a figure"),
@@ -361,11 +396,14 @@ def test_examples_of_the_readme(
         (("silent", "127.0.0.1:1", "--json", "/nowhere/x"), "cannot be written"),
         (("silent", "127.0.0.1:1", "--html", "/nowhere/x"), "cannot be written"),
         (("silent", "127.0.0.1:1", "--weights", "silent=1"), "--weights is for mix"),
-        (("mix", "127.0.0.1:1", "--weights", "silent=1,loud=2"), "'loud=2' is no kind with a weight"),
-        (("mix", "127.0.0.1:1", "--weights", "silent=0"), "'silent=0' is no kind with a weight"),
-        (("mix", "127.0.0.1:1", "--weights", "silent=9999999"), "'silent=9999999' is no kind"),
+        (
+            ("mix", "127.0.0.1:1", "--weights", "silent=1,loud=2"),
+            "'loud' is no kind for this target, which are silent, ",
+        ),
+        (("mix", "127.0.0.1:1", "--weights", "silent=0"), "'silent=0' has no weight from 1"),
+        (("mix", "127.0.0.1:1", "--weights", "silent=9999999"), "'silent=9999999' has no weight from 1 to 999999"),
         (("mix", "127.0.0.1:1", "--weights", "silent,churn,silent"), "comes twice"),
-        (("mix", "127.0.0.1:1", "--weights", "drip-body"), "'drip-body' is no kind"),
+        (("mix", "127.0.0.1:1", "--weights", "drip-body"), "'drip-body' is no kind for this target"),
     ],
 )
 def test_mistakes(words: tuple[str, ...], why: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -474,6 +512,7 @@ def test_a_summary_of_nothing() -> None:
     nothing["max"] = None
     report = {
         "target": "x",
+        "interrupted": False,
         "crowds": {"silent": {**NOTHING, "unable": "out of ports"}},
         "probe": {"before": nothing, "during": nothing},
         "samples": [],

@@ -30,6 +30,7 @@ def report(**parts: Any) -> dict[str, Any]:
         "date": "2026-11-23T01:02:03+00:00",
         "seconds": {"calm": 1.0, "attack": 2.0},
         "interrupted": False,
+        "lasted": 2.0,
         "crowds": {"silent": silent, "churn": churn},
         "probe": {
             "before": probe(visits=2, **times),
@@ -93,9 +94,9 @@ def test_the_same_report_is_the_same_page() -> None:
 def test_what_is_not_known_is_not_shown() -> None:
     samples = [{"at": 0.0, "clients": {"churn": 1}}]
     crowds = {"churn": crowd(started=1, returns=True)}
-    page = page_of(report(crowds=crowds, samples=samples, visits=[], interrupted=True))
+    page = page_of(report(crowds=crowds, samples=samples, visits=[], interrupted=True, lasted=1.25))
     assert page.count("<figure>") == 1, "latency alone: nobody stays, and of the server nothing is known"
-    assert ", interrupted" in page
+    assert ", interrupted after 1.2 s" in page
 
 
 def test_many_kinds_have_a_short_title() -> None:

@@ -44,9 +44,9 @@ def figures(**changes: Any) -> dict[str, Any]:
         (Cell(0.01, 0.9, 0, 10, 0.0), "at once"),
         (Cell(0.01, 0.9, 3, 10, 0.0), "at once, 3 of 10 stay"),
         (Cell(0.1, 1.5, 0, 10, 0.0), "0.1 to 1.5 s"),
-        (Cell(None, None, 10, 10, 0.0), "never"),
-        (Cell(None, None, 10, 10, 0.009), "never"),
-        (Cell(None, None, 10, 10, 0.01), "never, ✗ 1 %"),
+        (Cell(None, None, 10, 10, 0.0), "stay"),
+        (Cell(None, None, 10, 10, 0.009), "stay"),
+        (Cell(None, None, 10, 10, 0.01), "stay, ✗ 1 %"),
         (Cell(None, None, 0, 0, 1.0), "–, ✗ 100 %"),
     ],
 )
@@ -88,10 +88,10 @@ def test_in_words() -> None:
     lines = list(lines_of(card()))
     assert lines[0].startswith("10 clients of each kind against a server of its own, 180 s: ")
     assert lines[2:6] == [
-        "| server    | silent        | no-read |",
-        "|-----------|---------------|---------|",
-        "| quick 1.2 | 15 s          | 15 s    |",
-        "| de<af 3   | never, ✗ 97 % | –       |",
+        "| server    | silent       | no-read |",
+        "|-----------|--------------|---------|",
+        "| quick 1.2 | 15 s         | 15 s    |",
+        "| de<af 3   | stay, ✗ 97 % | –       |",
     ]
     assert lines[-1] == "gone: not <installed>"
     assert "180 s (interrupted): " in next(lines_of(card(interrupted=True)))
@@ -107,7 +107,7 @@ def test_as_a_page() -> None:
     assert "2026-11-23 01:02:03 UTC: 10 clients of each kind" in text
     assert "de&lt;af" in text and "<li>gone: not &lt;installed&gt;</li>" in text and "de<af" not in text
     assert text.count("<figure>") == 2 and text.count("✗ 97 %") == 2
-    assert '<span class="worse">never</span>' in text
+    assert '<span class="worse">stay</span>' in text
     assert "<td>15 s</td>" in text
 
 
@@ -289,7 +289,7 @@ def test_beside_a_crowd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 def readme() -> list[str]:
     lines = (Path(__file__).resolve().parent.parent / "README.md").read_text().splitlines()
-    return [line.strip() for line in lines if line.startswith("    partway stress scorecard")]
+    return [line.strip() for line in lines if line.startswith("    partway stress scorecard --")]
 
 
 @pytest.mark.usefixtures("two", "fonts")

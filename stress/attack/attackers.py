@@ -28,6 +28,8 @@ from .words import words_of
 MODULE = __name__ if __name__ != "__main__" else "partway.stress.attack.attackers"
 READY, BEGIN, END = b"ready", b"begin", b"end"
 TELL_SECONDS = 0.5
+DESCRIPTORS_KEPT = 64  # for what is not a client
+CLIENTS_GUESSED = 50_000  # of one process, where nobody says how many descriptors it may have
 
 
 class Order(NamedTuple):
@@ -123,6 +125,16 @@ def more_descriptors() -> None:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def clients_most() -> int:
+    """How many clients one process can be."""
+    try:
+        import resource
+    except ImportError:
+        return CLIENTS_GUESSED
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CLIENTS_GUESSED if hard == resource.RLIM_INFINITY else max(1, hard - DESCRIPTORS_KEPT)
 
 
 def give_way() -> None:

@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from ...engine import Reactor
 from ...protocols.addresses import MistakeError
 from ..options import Parser, number, writable
+from .attackers import clients_most
 from .gates import Gate, parse_gate
 from .kinds import ATTACKS, Attack
 from .orders import Order, shares
@@ -29,7 +30,10 @@ from .target import PROTOCOLS, Target, parse_target
 NAME = "partway stress"
 INTERRUPTED = 130
 MIX = "mix"
-OTHERWISE = "partway stress simulate: a server and its clients from seeds, with faults (see its --help)"
+OTHERWISE = (
+    "partway stress scorecard: what slow clients get of seventeen servers, side by side\n"
+    "partway stress simulate: a server and its clients from seeds, with faults"
+)
 WEIGHT = re.compile("[1-9][0-9]{0,5}")
 
 
@@ -63,7 +67,13 @@ def _parser() -> Parser:
     add("target", metavar="TARGET", help="http(s)://HOST:PORT/PATH, HOST:PORT, unix:PATH or udp:HOST:PORT")
     add("--protocol", choices=PROTOCOLS, help="what it speaks (default: http for a URL, else raw: any bytes)")
     add("--say", metavar="TEXT", help="a whole request; \\n and \\xff are understood")
-    add("--count", type=number(1, 10**6), default=100, metavar="N", help="clients at once (default: 100)")
+    add(
+        "--count",
+        type=number(1, 10**6),
+        default=100,
+        metavar="N",
+        help="clients, who come within --ramp (default: 100)",
+    )
     add("--weights", metavar="KIND=N,...", help="of mix: shares of the clients (default: all kinds alike)")
     add("--ramp", type=_seconds, default=1.0, metavar="SECONDS", help="in which they come (default: 1)")
     add(
@@ -82,7 +92,13 @@ def _parser() -> Parser:
     add("--seed", type=number(0, 2**63), metavar="N", help="of what clients draw")
     add("--json", type=writable, metavar="FILE", help="write all that was seen there, too")
     add("--html", type=writable, metavar="FILE", help="write a page with pictures there")
-    add("--fail-if", action="append", default=[], metavar="GATE", help="such as p99>50ms or survivors>0; repeatable")
+    add(
+        "--fail-if",
+        action="append",
+        default=[],
+        metavar="GATE",
+        help="of the time beside them, such as p99>50ms or survivors>0; repeatable",
+    )
     add("--compare", nargs=2, metavar="FILE", help="instead of all that: two reports (--json) side by side")
     add("--i-own-this-host", action="store_true", help="the target is not this machine, and may be attacked")
     return parser
@@ -95,7 +111,9 @@ def _compare(words: Sequence[str]) -> int:
 
     parser = Parser(prog=NAME, description="Two reports side by side.", allow_abbrev=False)
     parser.add_argument("--compare", nargs=2, metavar="FILE", help="what --json has written")
-    options = parser.parse_args(words)
+    options, others = parser.parse_known_args(words)
+    if others:
+        parser.error(f"--compare stands alone: {' '.join(others)}")
     try:
         table = table_of(options.compare)
     except MistakeError as mistake:
@@ -116,6 +134,14 @@ def _seconds(text: str) -> float:
 
 
 def _order(options: argparse.Namespace) -> Order:
+    if not options.duration:
+        raise MistakeError("--duration: an attack takes some time")
+    if options.ramp > options.duration:
+        raise MistakeError(f"--ramp {options.ramp:g}: longer than the attack, whose --duration is {options.duration:g}")
+    most = clients_most() * options.jobs
+    if options.count > most:
+        jobs = -(-options.count // clients_most())
+        raise MistakeError(f"--count {options.count}: descriptors are enough for {most}; say --jobs {jobs}")
     target = parse_target(options.target, options.protocol, options.i_own_this_host)
     kinds = _kinds(options, target)
     say = b""
@@ -169,8 +195,12 @@ def _weights(text: str, suitable: Sequence[str]) -> dict[str, int]:
     weights: dict[str, int] = {}
     for part in text.split(","):
         name, _, number = part.partition("=")
-        if name not in suitable or name in weights or not WEIGHT.fullmatch(number or "1"):
-            raise MistakeError(f"--weights {text}: {part!r} is no kind with a weight, such as silent=3, or comes twice")
+        if name not in suitable:
+            raise MistakeError(f"--weights: {name!r} is no kind for this target, which are {', '.join(suitable)}")
+        if name in weights:
+            raise MistakeError(f"--weights: {name} comes twice")
+        if not WEIGHT.fullmatch(number or "1"):
+            raise MistakeError(f"--weights: {part!r} has no weight from 1 to 999999, such as {name}=3")
         weights[name] = int(number or "1")
     return weights
 
@@ -180,8 +210,9 @@ def _attack(order: Order, gates: Sequence[Gate], options: argparse.Namespace) ->
     with ExitStack() as stack:
         stack.callback(reactor.close)
         run = Run(order, reactor, _show(stack))
-        before = signal.signal(signal.SIGINT, lambda number, frame: run.interrupt())
-        stack.callback(signal.signal, signal.SIGINT, before)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before = signal.signal(number, lambda number, frame: run.interrupt())
+            stack.callback(signal.signal, number, before)
         report = run.go()
     return _tell(report, run, gates, options)
 
@@ -215,7 +246,7 @@ def _tell(report: dict[str, object], run: Run, gates: Sequence[Gate], options: a
     figures = figures_of(report)
     failed = [gate for gate in gates if gate.fails(figures)]
     for gate in failed:
-        print(f"failed: {gate.text}")
+        print(f"failed: {gate.text}: {gate.tell(figures)}")
     if run.interrupted:
         return INTERRUPTED
     return 1 if failed else 0

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from ...protocols.addresses import MistakeError
+from .summary import duration
 
 UNITS = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "%": 0.01}
 SECONDS = ("p50", "p99", "p99.9", "max")
@@ -30,6 +31,13 @@ class Gate(NamedTuple):
         """Tell whether a run with these figures has failed. What could not be measured at all fails every gate."""
         value = figures[self.name]
         return value is None or COMPARISONS[self.comparison](value, self.bound)
+
+    def tell(self, figures: Mapping[str, float | None]) -> str:
+        """Say what it came to."""
+        value = figures[self.name]
+        if value is None:
+            return "not measured"
+        return duration(value) if self.name in SECONDS else f"{100 * value:.3g} %" if "%" in self.name else f"{value:g}"
 
 
 def parse_gate(text: str) -> Gate:

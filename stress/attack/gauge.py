@@ -7,6 +7,8 @@ import psutil
 
 from ...engine import Address
 
+EVERYWHERE = ("0.0.0.0", "::")  # who listens there listens at each address
+
 
 class Reading(NamedTuple):
     """Seconds of CPU time so far, bytes of memory (RSS), and descriptors, of all the server's processes."""
@@ -56,7 +58,7 @@ def _listeners(address: Address) -> list[psutil.Process]:
             else:
                 bound = kind == "udp" and not connection.raddr  # else it is a client's
                 there = bound or connection.status == psutil.CONN_LISTEN
-                there = there and bool(where) and where.port == address.port
+                there = there and bool(where) and where.port == address.port and where.ip in (address.host, *EVERYWHERE)
             if there and connection.pid:
                 found.add(connection.pid)
     processes = []

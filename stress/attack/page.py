@@ -84,7 +84,7 @@ def date_of(report: Mapping[str, Any]) -> str:
 
 def _when(report: Mapping[str, Any]) -> str:
     seconds = report["seconds"]
-    broken = ", interrupted" if report["interrupted"] else ""
+    broken = f", interrupted after {report['lasted']:.1f} s" if report["interrupted"] else ""
     return f"{date_of(report)}: {seconds['attack']:g} s after {seconds['calm']:g} s of calm{broken}"
 
 

@@ -51,6 +51,7 @@ class Run:
         self._probe: Child | None = None
         self._unready = 1 + len(self.troops)
         self._ending = False
+        self._lasted = 0.0  # seconds of attack
         self._date = datetime.now(UTC)
 
     def go(self) -> dict[str, Any]:
@@ -129,6 +130,7 @@ class Run:
         """The time is over."""
         if not self._ending:
             self._ending = True
+            self._lasted = max(0.0, self.reactor.platform.now() - self.attacked)
             for troop in self.troops:
                 troop.say(attackers.END)
             self._told()
@@ -167,6 +169,7 @@ class Run:
             "plan": {"clients": sum(order.kinds.values()), "ramp": order.ramp, "rate": order.rate, "jobs": order.jobs},
             "seconds": {"calm": order.calm, "attack": order.duration},
             "interrupted": self.interrupted,
+            "lasted": round(self._lasted, 3),
             "crowds": self.seen,
             "probe": {"before": self.before.figures(), "during": self.during.figures()},
             "visits": [[round(one.began - self.began, 4), round(one.seconds, 6), one.what] for one in self.visits],

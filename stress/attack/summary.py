@@ -6,6 +6,9 @@ from typing import Any
 from .latency import QUANTILES
 
 
+OUTSIDE = {"refused", "never connected"}  # they have not come in at all
+
+
 def figures_of(report: Mapping[str, Any]) -> dict[str, float | None]:
     """Return what gates may name, times in seconds; None for what could not be measured."""
     crowds, during = report["crowds"].values(), report["probe"]["during"]
@@ -21,7 +24,8 @@ def figures_of(report: Mapping[str, Any]) -> dict[str, float | None]:
 
 def lines_of(report: Mapping[str, Any]) -> Iterator[str]:
     """Say what came of it."""
-    yield f"against {report['target']}"
+    broken = f", interrupted after {report['lasted']:.1f} s" if report["interrupted"] else ""
+    yield f"against {report['target']}{broken}"
     for kind, crowd in report["crowds"].items():
         yield from _crowd(kind, crowd)
     yield "an honest client"
@@ -39,9 +43,9 @@ def _crowd(kind: str, crowd: Mapping[str, Any]) -> Iterator[str]:
     if crowd["statuses"]:
         yield "  they were told: " + ", ".join(f"{count} x {status}" for status, count in crowd["statuses"].items())
     if crowd["asked"]:
-        yield f"  they asked {crowd['asked']} times, and were answered {crowd['answered']} times"
+        yield f"  they asked {crowd['asked']} times, and have read {crowd['answered']} whole answers"
     lived = crowd["lived"]
-    if lived and not crowd["returns"]:
+    if lived and not crowd["returns"] and not set(crowd["outcomes"]) <= OUTSIDE:
         yield f"  gone after {lived[0]:.1f} to {lived[-1]:.1f} s, half of them within {lived[len(lived) // 2]:.1f} s"
 
 

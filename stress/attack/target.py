@@ -32,7 +32,10 @@ def parse_target(text: str, protocol: str | None, owned: bool) -> Target:
 
     `owned`: the user has said that a host that is not this machine is their own. Raises MistakeError.
     """
-    target = _url(text) if text.startswith(("http:", "https:")) else _plain(text, protocol or "raw")
+    scheme, dots, rest = text.partition("://")
+    if dots and scheme.lower() not in PORTS:
+        raise MistakeError(f"{text}: {scheme}:// is not spoken; a URL begins with http:// or https://")
+    target = _url(scheme.lower() + dots + rest) if dots else _plain(text, protocol or "raw")
     if protocol is not None and target.protocol != protocol:
         raise MistakeError(f"{text}: a URL of HTTP, and --protocol {protocol}")
     if not owned and not is_local(target.address):

@@ -60,7 +60,7 @@ def _picture(servers: Mapping[str, Any]) -> str:
                 axes.text(1.02, place, part, va="center", color=FAILS, fontsize=8, transform=axes.get_yaxis_transform())
         axes.set_yticks(range(len(servers)), list(servers), fontsize=8)
         axes.set_ylim(len(servers) - 0.5, -0.5)
-        axes.xaxis.set_major_locator(LogLocator())
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: duration(value)))
         axes.spines[["right"]].set_visible(False)

@@ -76,8 +76,9 @@ def _picture(kind: str, cells: Mapping[str, Cell], seconds: float) -> str:
     def draw(axes: Axes) -> None:
         for place, cell in enumerate(cells.values()):
             first, last = cell.first or 0.0, cell.last or 0.0
-            axes.barh(place, last, color=GONE, height=0.3, alpha=0.35, zorder=2)
-            axes.barh(place, max(last - first, seconds / 150), left=first, color=GONE, height=0.6, zorder=3)
+            if cell.first is not None:
+                axes.barh(place, last, color=GONE, height=0.3, alpha=0.35, zorder=2)
+                axes.barh(place, max(last - first, seconds / 150), left=first, color=GONE, height=0.6, zorder=3)
             if cell.stay:
                 height = 0.6 * cell.stay / cell.came
                 axes.barh(place, seconds - last, left=last, color=STAYS, height=height, alpha=0.75, zorder=2)

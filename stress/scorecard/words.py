@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..attack.summary import OUTSIDE
+
 Report = Mapping[str, Any]
-OUTSIDE = ("refused", "never connected")  # they have not come in at all
 AT_ONCE = 1.0  # seconds
 ALIKE = 1.2  # times that differ by less are one time
 DEAF = 0.01  # from so many failed visits of the honest client on it is told
@@ -32,7 +33,7 @@ class Cell(NamedTuple):
     def lived(self) -> str:
         """How long they lived, in words."""
         if self.first is None or self.last is None:
-            return "never" if self.stay else "–"
+            return "stay" if self.stay else "–"
         first, last = _seconds(self.first), _seconds(self.last)
         time = f"{last} s" if self.last < max(1.0, ALIKE * self.first) else f"{first} to {last} s"
         if self.last < AT_ONCE:
@@ -83,6 +84,6 @@ def lines_of(report: Report) -> Iterator[str]:
     yield ""
     yield from table_of(report)
     yield ""
-    yield "never: they were there to the end. ✗: so many of an honest client's visits were not answered within 10 s."
+    yield "stay: they were all there to the end. ✗: so many of an honest client's visits were not answered within 10 s."
     for name, why in report["missing"].items():
         yield f"{name}: {why}"
