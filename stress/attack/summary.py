@@ -5,7 +5,6 @@ from typing import Any
 
 from .latency import QUANTILES
 
-
 OUTSIDE = {"refused", "never connected"}  # they have not come in at all
 
 

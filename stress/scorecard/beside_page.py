@@ -20,6 +20,9 @@ BESIDE = (
 )
 
 
+CROWDED = 100  # times the least, from which on there is no room for 2 and 5 beside 1, 10, 100
+
+
 def page_of(report: Mapping[str, Any]) -> str:
     """Return the page."""
     broken = ", interrupted" if report["interrupted"] else ""
@@ -60,7 +63,8 @@ def _picture(servers: Mapping[str, Any]) -> str:
                 axes.text(1.02, place, part, va="center", color=FAILS, fontsize=8, transform=axes.get_yaxis_transform())
         axes.set_yticks(range(len(servers)), list(servers), fontsize=8)
         axes.set_ylim(len(servers) - 0.5, -0.5)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        least, most = axes.get_xlim()
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if most > CROWDED * least else (1.0, 2.0, 5.0)))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: duration(value)))
         axes.spines[["right"]].set_visible(False)
