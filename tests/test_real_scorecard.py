@@ -1,11 +1,12 @@
 """Every server of the scorecard, where it is installed: it starts, and answers what clients will ask of it."""
 
+import http.client
 import os
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,22 @@ from partway.stress.scorecard.started import Started
 FOLDERS = {"partway http": 405, "http.server": 501, "nginx": 405}  # what they say of a body
 
 
-TRIES = 5  # gunicorn's workers close a connection now and then that comes just as they begin
+SECONDS_MOST = 20.0
 
 
 def asked(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-    """Ask, and again where the connection was closed on us: what is tested is that there is an answer, and which."""
-    for _ in range(TRIES - 1):
-        with suppress(ConnectionError):
+    """Ask, and again where the connection was closed on us: gunicorn's workers do so now and then as they begin.
+
+    What is tested is that there is an answer, and which.
+    """
+    end = time.monotonic() + SECONDS_MOST
+    while True:
+        try:
             return asked_once(port, path, body)
-    return asked_once(port, path, body)
+        except (ConnectionError, http.client.HTTPException):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
 
 
 def asked_once(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
