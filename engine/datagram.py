@@ -15,6 +15,7 @@ from .machine import (
     PARK,
     READ,
     Become,
+    Call,
     Cause,
     Idle,
     Machine,
@@ -123,7 +124,7 @@ def step(row: DatagramRow) -> None:
 def run(row: DatagramRow) -> None:
     """Move a row that comes from the run queue, unless it has ended meanwhile, or waits for room."""
     row.queued = False
-    if row.state < LINGERING and row.state != WRITING:
+    if row.state < LINGERING and row.state != WRITING and row.key not in row.table.called:
         step(row)
 
 
@@ -154,6 +155,8 @@ def refuse(row: DatagramRow, reason: Reason, reset: bool = False) -> None:
 def _become(row: DatagramRow, want: Become) -> Machine:
     """Hand the row to another machine."""
     row.machine = want.machine
+    if row.table.calling is not None:
+        row.table.calling.cancel(row.key)
     if want.limits is not None:
         row.limits = want.limits
     advance(row, BECAME)
@@ -166,7 +169,7 @@ def _become(row: DatagramRow, want: Become) -> Machine:
 def _rest(row: DatagramRow, want: Want) -> None:
     """Carry out a want after which the machine is not stepped at once."""
     now = row.table.now
-    if want is not PARK and not isinstance(want, Wait):
+    if want is not PARK and not isinstance(want, (Wait, Call)):
         row.asked = False  # an answer may have to wait for somebody else; what is sent after this is none
     if want is IDLE or isinstance(want, Idle):
         if row.table.draining:
@@ -185,6 +188,9 @@ def _rest(row: DatagramRow, want: Want) -> None:
         _settle(row, WANTS_WAITING, now + want.seconds)
     elif want is OPENING:
         _settle(row, WANTS_OPENING, NEVER)
+    elif isinstance(want, Call):
+        _settle(row, WANTS_WAITING, NEVER)
+        row.table.offload.ask(row, want)
     elif want is CLOSE:
         row.table.doom(row, Reason(Cause.DONE))
     elif want is ABORT:

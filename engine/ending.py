@@ -60,7 +60,9 @@ def close(row: StreamRow, reason: Reason) -> None:
 def refuse(row: StreamRow, reason: Reason, reset: bool = False) -> None:
     """End a row on the engine's account, with its machine's last word, unless that would fall into an answer."""
     words: bytes | None = b""
-    if row.output is None and not row.half_closed and row.state < LINGERING:
+    if row.table.called.get(row.key):
+        words = None  # whoever it is lent to may have said something
+    elif row.output is None and not row.half_closed and row.state < LINGERING:
         words = last_words(row, reason)
     if words:
         try:

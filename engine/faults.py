@@ -55,6 +55,10 @@ class Faults:
     datagram_blocked: float = 0.0  # the way out is full, and stays so for up to `blocked_seconds`
     blocked_seconds: float = 0.1
 
+    # Calls that run elsewhere.
+    call_seconds: float = 0.1  # each takes up to so long
+    call_killed: float = 0.0  # nothing comes of one
+
     @cached_property
     def on_calls(self) -> bool:
         """A call on a connection may fail."""

@@ -13,6 +13,7 @@ from os import strerror
 from random import Random
 from typing import Any, NoReturn
 
+from .elsewhere import Outside
 from .host_datagrams import DATAGRAMS_MOST, HostPlace
 from .memory import End, MemoryListening, MemoryStreams, end_of
 from .memory_poller import MemoryPoller
@@ -145,6 +146,13 @@ class Host(MemoryStreams):
     def memory(self) -> int:
         """Return the memory in bytes that the limits are made from."""
         return self._memory
+
+    def elsewhere(self, calls_max: int, bytes_max: int) -> Outside:
+        """Return what runs calls here, or in somebody's executor; nobody waits for a descriptor."""
+        return Outside(calls_max, bytes_max, waits=False)
+
+    def take_back(self, channel: Channel) -> None:
+        """Nothing has changed: there is no socket that could have been lent."""
 
     def listen(
         self, address: Address, backlog: int, notsent_bytes: int = 0, mode: int | None = None

@@ -17,6 +17,7 @@ from selectors import BaseSelector, SelectSelector
 from typing import cast
 
 from .datagram_sockets import ConnectedSocket, DatagramSocket, datagram_socket
+from .elsewhere import Outside
 from .machine import HasDescriptor, Piece
 from .platform import Address, Channel, Credentials, Where, datagrams_only, has_file, streams_only
 from .selector import best_selector, poller_for, tells_peer_end
@@ -126,6 +127,14 @@ class Kernel:
             channel.close()
             raise
         return ConnectedSocket(channel, peer)
+
+    def elsewhere(self, calls_max: int, bytes_max: int) -> Outside:
+        """Return what runs calls in children, threads and processes."""
+        return Outside(calls_max, bytes_max)
+
+    def take_back(self, channel: Channel) -> None:
+        """Let a socket block no more. Its descriptor is shared with whoever has let it block (fcntl(2), O_NONBLOCK)."""
+        _socket(channel).setblocking(False)
 
     def failure(self, channel: Channel) -> int:
         """Return the error that a connection attempt ended with (SO_ERROR)."""

@@ -47,6 +47,11 @@ class Limits:
     amplification_max: float = 3  # bytes to an unproven peer, for each that came from it (RFC 9000, 8.1)
     routes_max: int = 8  # ways to one row (QUIC servers keep 2 to 8 connection identifiers)
 
+    # Calls: work that is done elsewhere.
+    calls_max: int = 40  # in flight at once, all ways together; the others queue (socketserver: 40 children)
+    calls_waiting_max: int = 10_000  # in that queue; who comes then is told so at once
+    call_bytes_max: int = 16 * MIB  # pickled, what a forked child may tell
+
     # How long a row may be in each state.
     opening_seconds: float = 10  # connecting, or in a handshake, whatever arrives
     head_seconds: float = 10  # for a whole HTTP head, whatever arrives (HAProxy advises some seconds)

@@ -5,6 +5,7 @@ A machine is fed bytes and then stepped; it never sees a socket, never blocks, n
 half-done request has no stack frame: everything that it is stands in its machine as plain data, and pickles.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -127,7 +128,70 @@ class Become:
         return f"Become({self.machine!r}, unread={len(self.unread)} bytes)"
 
 
-Want = Piece | tuple[Piece, ...] | Signal | Read | Idle | Wait | File | Become
+class Call:
+    """Have `function(*arguments)` run elsewhere; `resume(outcome)` tells what came of it, and then comes `step()`.
+
+    Until then the row waits: it takes no bytes, no `wake` steps it, `waiting_seconds` holds, and when it ends, what can
+    be cancelled is cancelled. `how` says where:
+
+    - "inline": here, and everybody waits for it;
+    - "fork": in a forked child, which begins with all that the program has, but for descriptors: of those it keeps 0, 1
+      and 2. What the function returns or raises comes back pickled. A child is killed when its row ends (SIGKILL);
+    - "thread": in one of the reactor's own threads, `calls_max` at the most. It can't be stopped once it runs;
+    - "process": in one of a few fresh processes, which are told function and arguments pickled;
+    - any object with a `submit` like that of `concurrent.futures.Executor`.
+
+    With `lend` the function's first argument is the row's connection, a socket that blocks, until the function returns;
+    that goes inline, in a child and in a thread. Nothing is counted of what it says there, and if the row ends
+    meanwhile, its peer is reset.
+    """
+
+    __slots__ = ("arguments", "function", "how", "lend")
+
+    def __init__(
+        self, function: Callable[..., Any], *arguments: Any, how: "How" = "inline", lend: bool = False
+    ) -> None:
+        self.function = function
+        self.arguments = arguments
+        self.how = how
+        self.lend = lend
+
+    def __repr__(self) -> str:
+        how = self.how if isinstance(self.how, str) else type(self.how).__name__
+        name = getattr(self.function, "__qualname__", None) or repr(self.function)
+        return f"Call({name}, how={how!r})"
+
+
+class Submits(Protocol):
+    """What runs functions elsewhere, such as an executor of `concurrent.futures`."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
+        """Begin, and return a future."""
+        ...
+
+
+How = str | Submits
+
+
+class Outcome(NamedTuple):
+    """What came of a call: what was returned, or what went wrong; and the tag that was given with it."""
+
+    value: Any = None
+    error: BaseException | None = None
+    tag: Any = None
+
+    def result(self) -> Any:
+        """Return what the function returned. Raises what it raised, or why nothing came of it."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class CallError(Exception):
+    """Nothing came of a call: a child was killed, or ended by itself, or told what nobody can read."""
+
+
+Want = Piece | tuple[Piece, ...] | Signal | Read | Idle | Wait | File | Call | Become
 
 
 class HasDescriptor(Protocol):
@@ -154,9 +218,10 @@ class Machine(Protocol):
         ...
 
 
-OPTIONAL = ("ended", "refuse", "remaining", "describe", "duplex")
+OPTIONAL = ("resume", "ended", "refuse", "remaining", "describe", "duplex")
 """Members that the engine looks for and does without:
 
+- `resume(outcome)`: what came of a `Call` or of `row.call(..., tag=)`. Only store it, as in `feed`; `step` comes next.
 - `ended(reason)`: the row is gone, for whatever reason: close files, tell the other half of a proxy.
 - `refuse(reason) -> bytes | None`: what to say when the engine ends the row (408, 431, 503); b"" for nothing; None
   where a part of an answer has gone already: the connection is reset then, for it must not look whole. Not asked while

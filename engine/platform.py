@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, NamedTuple, Protocol
 
 from .limits import KERNEL_MOST
-from .machine import HasDescriptor, Piece
+from .machine import Call, HasDescriptor, Outcome, Piece
 
 READABLE = 0x001  # POLLIN
 WRITABLE = 0x004  # POLLOUT
@@ -255,6 +255,40 @@ class Poller(Protocol):
         ...
 
 
+class Work(Protocol):
+    """A call that is under way elsewhere."""
+
+    name: str
+    """For the operator: how, and the process where it has one of its own."""
+
+    descriptors: tuple[int, ...]
+    """Each turns readable when `poll` is worth a try. Where there are none, somebody must try now and then."""
+
+    def poll(self) -> Outcome | None:
+        """Return what came of it; None while it runs."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop it if it can be stopped: nobody wants to know any more. It goes on to be polled."""
+        ...
+
+    def close(self) -> None:
+        """Free all that it has. One that still runs is stopped, or left to itself."""
+        ...
+
+
+class Elsewhere(Protocol):
+    """Where calls run."""
+
+    def begin(self, call: Call, channel: Channel | None) -> Work:
+        """Begin a call, to which `channel` is lent if it is one. Raises whatever there is to say against it."""
+        ...
+
+    def close(self) -> None:
+        """Begin nothing more, and free what was kept for it."""
+        ...
+
+
 class Platform(Protocol):
     """What a platform owes the engine."""
 
@@ -339,4 +373,12 @@ class Platform(Protocol):
 
     def abort(self, channel: Channel) -> None:
         """Close with a reset instead of an end."""
+        ...
+
+    def elsewhere(self, calls_max: int, bytes_max: int) -> Elsewhere:
+        """Return where calls can run, so many at once, of which each tells so many bytes at the most."""
+        ...
+
+    def take_back(self, channel: Channel) -> None:
+        """Make a channel ours again that was lent: it blocks no more."""
         ...

@@ -7,6 +7,7 @@ row still has to act on is invisible to the poller.
 
 from collections.abc import Callable, Iterator, Mapping
 from errno import EMFILE
+from typing import Any
 
 from .datagram import expire as expire_datagram
 from .datagram import run as run_datagram
@@ -14,7 +15,7 @@ from .datagram_row import DatagramRow
 from .endpoint import Endpoint, RowFactory, Service
 from .limits import Limits
 from .listener import Factory, Listener, admit
-from .machine import Cause, Reason
+from .machine import Call, Cause, How, Outcome, Reason
 from .patience import expire
 from .platform import READABLE, Address, Channel, Events, Platform, Where, has_file, parse_address, where_of
 from .report import RowReport, TotalsReport, report_row, report_rows, report_totals
@@ -149,6 +150,19 @@ class Reactor:
     def cancel(self, key: int) -> None:
         """Call off what `after` has scheduled. A key whose function has been called is no mistake."""
         self.table.calls.pop(key, None)
+
+    def call(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        how: How = "inline",
+        tell: Callable[[Outcome], None] | None = None,
+    ) -> None:
+        """Have a function run elsewhere for the program itself: see `Call`. `tell` hears in a turn what came of it.
+
+        What `tell` raises leaves through `step`: it is the program's own code.
+        """
+        self.table.offload.ask_for(Call(function, *arguments, how=how), tell)
 
     # Moving.
 
@@ -309,6 +323,8 @@ class Reactor:
             self.table.doom(row, Reason(Cause.CLOSED_BY_PROGRAM, "reactor closed"))
         endpoints = self.endpoints
         self.table.reap()
+        if self.table.calling is not None:
+            self.table.calling.close()
         for endpoint in endpoints:
             endpoint.close()
         self.table.poller.close()

@@ -16,7 +16,10 @@ from .timers import NEVER
 
 
 class RowReport(NamedTuple):
-    """One row. Times in seconds, sizes in bytes; `deadline_in` is None where the row has none."""
+    """One row. Times in seconds, sizes in bytes; `deadline_in` is None where the row has none.
+
+    `calls` tells where its calls run: "fork 1234", "thread", "queued", several with commas, "" for none.
+    """
 
     key: int
     listener: str
@@ -31,6 +34,7 @@ class RowReport(NamedTuple):
     held: int
     to_send: int
     interest: str
+    calls: str
     machine: str
 
 
@@ -41,6 +45,8 @@ class TotalsReport(NamedTuple):
     rows_max: int
     states: dict[str, int]
     queued: int
+    calls: int
+    calls_waiting: int
     alarms: int
     held: int
     kept: int
@@ -74,6 +80,7 @@ def report_row(row: Row) -> RowReport:
         held=row.held,
         to_send=_to_send(row),
         interest=show_mask(row.mask),
+        calls=_calls(row),
         machine=printable(_describe(row)),
     )
 
@@ -95,6 +102,8 @@ def report_totals(table: Table) -> TotalsReport:
         rows_max=table.rows_max,
         states=dict(Counter(STATES[row.state] for row in rows)),
         queued=len(table.queue),
+        calls=len(table.calling) if table.calling is not None else 0,
+        calls_waiting=table.calling.waiting if table.calling is not None else 0,
         alarms=table.timers.entries,
         held=table.held,
         kept=table.kept,
@@ -141,6 +150,11 @@ def _peer(row: Row) -> str:
     if isinstance(row, DatagramRow):
         shown = shown.replace("unix:", "unixgram:", 1) if shown.startswith("unix:") else f"udp:{shown}"
     return printable(shown)
+
+
+def _calls(row: Row) -> str:
+    calling = row.table.calling
+    return "" if calling is None else ", ".join(calling.names(row.key))
 
 
 def _to_send(row: Row) -> int:

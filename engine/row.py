@@ -7,12 +7,12 @@ clock: the turn's time is on its table. What a row stands on is its own kind's a
 `datagram_row.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .limits import Limits
-from .machine import Cause, File, Machine, Piece, Reason
+from .machine import Call, Cause, File, How, Machine, Piece, Reason
 from .platform import Channel, Credentials, Where
 from .timers import NEVER
 
@@ -125,8 +125,8 @@ class Row(_Hot):
     """One request's place in the table, and what its machine may see and do.
 
     A machine uses `key` (never reused), `peer`, `local`, `credentials`, `now`, `wall`, `limits`, `random`,
-    `peer_ended`, `wake()` and `close()`; the rest belongs to the engine. The machine that a row begins with may give it
-    other `limits`, a later one gets them with `Become`. Times are seconds on the platform's clock.
+    `peer_ended`, `wake()`, `call()` and `close()`; the rest belongs to the engine. The machine that a row begins with
+    may give it other `limits`, a later one gets them with `Become`. Times are seconds on the platform's clock.
     """
 
     __slots__ = ("alarm", "born", "held", "key", "queued", "reaped", "reason", "requests", "since")
@@ -174,6 +174,14 @@ class Row(_Hot):
     def wake(self) -> None:
         """Have the machine stepped soon, unless its output is blocked (then it is stepped when that has gone)."""
         self.table.wake(self)
+
+    def call(self, function: Callable[..., Any], *arguments: Any, how: How = "inline", tag: Any = None) -> None:
+        """Have a function run elsewhere while this row goes on: see `Call`.
+
+        The machine's `resume(outcome)` is called in a later turn, with this tag in it, and the machine stepped soon, as
+        by `wake`. Calls end in any order. Raises TypeError where the machine has no `resume`.
+        """
+        self.table.offload.ask_besides(self, Call(function, *arguments, how=how), tag)
 
     def close(self, detail: str = "", reset: bool = False) -> None:
         """End this row at this turn's end, whatever it is doing. A second call does nothing.

@@ -34,6 +34,7 @@ from .network import GONE, NO_FAULTS, FaultyEnd, Link, SimulatedEnd, SimulatedLi
 from .network_datagrams import DatagramEnd, DatagramPeer, Datagrams
 from .outside import Client, Factory, Peer
 from .platform import READABLE, WRITABLE, Address, Channel, Credentials, parse_address, streams_only
+from .simulated_calls import SimulatedElsewhere
 
 if TYPE_CHECKING:
     from .reactor import Reactor
@@ -251,6 +252,13 @@ class Simulation(MemoryStreams):
         if isinstance(address, str):
             address = parse_address(address)
         return DatagramPeer(self.datagrams.outside(address.kind, link or self.link), address)
+
+    def elsewhere(self, calls_max: int, bytes_max: int) -> SimulatedElsewhere:
+        """Return what does calls at once, and tells of them later."""
+        return SimulatedElsewhere(self)
+
+    def take_back(self, channel: Channel) -> None:
+        """Nothing is ever lent."""
 
     def abort(self, channel: Channel) -> None:
         """Close with a reset."""

@@ -24,6 +24,7 @@ from .machine import (
     PARK,
     READ,
     Become,
+    Call,
     Cause,
     File,
     Idle,
@@ -169,9 +170,14 @@ _UNASKED: Final = READABLE | 1 << 16  # the poller has told nothing: where nothi
 
 
 def run(row: StreamRow) -> None:
-    """Move a row that comes from the run queue, unless it has ended: its descriptor may be another row's by now."""
+    """Move a row that comes from the run queue, unless it has ended: its descriptor may be another row's by now.
+
+    One that was woken, and then made a call in that visit, waits for the call.
+    """
     row.queued = False
     mask, row.pending = row.pending, 0
+    if not mask and row.key in row.table.called:
+        return
     if row.state < LINGERING or (row.state == LINGERING and mask):
         serve(((row.descriptor, mask),), row.table.by_descriptor, row.table.now, _nobody, 1)
 
@@ -323,6 +329,9 @@ def _rest(row: StreamRow, want: Want) -> None:
         else:
             event = WANTS_IDLE if idle else WANTS_OPENING if want is OPENING else WANTS_READING
             _settle(row, event, now + want.seconds if isinstance(want, (Idle, Read)) else NEVER)
+    elif isinstance(want, Call):
+        _settle(row, WANTS_WAITING, NEVER)
+        row.table.offload.ask(row, want)
     else:
         raise TypeError(f"{type(row.machine).__name__}.step() returned {want!r}, which is no want")
 
@@ -367,6 +376,8 @@ def _change(row: StreamRow, want: Want) -> Machine:
         return row.machine
     machine = want.machine
     row.machine = machine
+    if row.table.calling is not None:
+        row.table.calling.cancel(row.key)
     if want.limits is not None:
         row.limits = want.limits
         row.intake = want.limits.receive_bytes

@@ -8,7 +8,7 @@ no descriptor is reused while an event of this turn may still name it.
 from collections import Counter
 from collections.abc import Callable
 from traceback import format_exception
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .buffers import hold
 from .limits import MIB, Limits
@@ -18,6 +18,9 @@ from .row import CLOSED, ENDS, GONE, LINGERING, QUEUED, WAITING, WRITING, Row, a
 from .schedule import Schedule
 from .stream_row import StreamRow, interest
 from .timers import NEVER, Timers
+
+if TYPE_CHECKING:
+    from .offload import Offload
 
 EVICTION_SPARE = 16  # the part of all that may be held that is freed besides (a million rows: 0.2 s a sort)
 PRUNE_SLACK = 1024  # alarms of rows that have gone, kept besides as many as there are rows
@@ -83,6 +86,8 @@ class Table:
         self.draining = False
         self.totals = Totals()
         self.on_room: list[Callable[[], None]] = []  # called once when a full table has room again
+        self.called: dict[int, bool] = {}  # by key: rows that wait for a call, and whether their connection is lent
+        self.calling: Offload | None = None  # made by the first call
         self.prune_slack = PRUNE_SLACK
         self._observer = observer
         self._last_key = 0
@@ -119,8 +124,9 @@ class Table:
     def wake(self, row: Row) -> None:
         """Put a row on the run queue, unless it is there, or past its machine.
 
-        One whose output is blocked is stepped when that has gone; but it may have become ready to be fed meanwhile. A
-        row of datagrams that reads goes on reading until its turn comes: what came meanwhile would be lost.
+        One whose output is blocked is stepped when that has gone; but it may have become ready to be fed meanwhile. One
+        that waits for a call is stepped when that is over. A row of datagrams that reads goes on reading until its turn
+        comes: what came meanwhile would be lost.
         """
         state = row.state
         if state == WRITING:
@@ -128,6 +134,8 @@ class Table:
                 self.ask(row)
             return
         if row.queued or state >= LINGERING or row.connecting:
+            return
+        if row.key in self.called:
             return
         if isinstance(row, StreamRow) or state == WAITING:
             advance(row, QUEUED)
@@ -139,9 +147,9 @@ class Table:
         try:
             self.queue.push(row, self.queue_work)
         except Exception as error:  # `remaining()` or the user's rank: code that is not ours
-            self._blame(row, "rank", error)
+            self.blame(row, "rank", error)
 
-    def _blame(self, row: Row, what: str, error: Exception) -> None:
+    def blame(self, row: Row, what: str, error: Exception) -> None:
         """End a row for a failure of its own machine's, whoever was asking."""
         self.tell("machine error", f"{what} of {type(row.machine).__name__}: {trace(error)}", row)
         self.doom(row, Reason(Cause.MACHINE_ERROR, f"{what}: {error!r}"), reset=True)
@@ -151,7 +159,7 @@ class Table:
         try:
             mask = interest(row)
         except Exception as error:  # `duplex`: code that is not ours, perhaps in another row's visit
-            self._blame(row, "duplex", error)
+            self.blame(row, "duplex", error)
             return
         if mask == row.mask:
             return
@@ -192,6 +200,15 @@ class Table:
         self.calls[key] = (due, function)
         self.timers.set(due, key)
         return key
+
+    @property
+    def offload(self) -> "Offload":
+        """All calls. The first to ask for them makes them."""
+        if self.calling is None:
+            from .offload import Offload
+
+            self.calling = Offload(self)
+        return self.calling
 
     # Going out.
 
@@ -241,6 +258,8 @@ class Table:
                 self.tell("machine error", f"ended() of {type(machine).__name__}: {trace(error)}", row)
         hold(row, -row.held)
         row.reaped = True
+        if self.calling is not None:
+            self.calling.cancel(row.key)
 
     def forget_peer(self, row: Row) -> bool:
         """Count a row no more as its peer's; True where it was."""

@@ -89,10 +89,15 @@ class Operator(Lines):
         return b"killed\n"
 
 
+def doing_of(report: RowReport) -> str:
+    """Say what a row's machine is, and where its calls run."""
+    return f"{report.machine} [{report.calls}]" if report.calls else report.machine
+
+
 def line_of(report: RowReport) -> str:
     """Write one row as a line; a field that has blanks comes last."""
     due = "-" if report.deadline_in is None else f"{max(0.0, report.deadline_in):.1f}"
     return (
         f"{report.key} {report.state} {report.age:.1f} {due} {report.received} {report.sent} {report.held} "
-        f"{report.requests} {report.interest} {report.peer} {report.listener} {report.machine}"
+        f"{report.requests} {report.interest} {report.peer} {report.listener} {doing_of(report)}"
     )

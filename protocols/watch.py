@@ -9,6 +9,7 @@ from collections.abc import Callable
 from heapq import nsmallest
 
 from ..engine import Reactor, RowReport, TotalsReport
+from .control import doing_of
 
 FRAME_SECONDS = 0.5
 CLEAR = "\x1b[H\x1b[J"  # to the top left, and forget what was below
@@ -70,7 +71,7 @@ def line_of(report: RowReport) -> str:
     left = "-" if report.deadline_in is None else f"{max(0.0, report.deadline_in):.1f}"
     return (
         f"{report.key:>7} {report.state:<9} {report.age:>6.1f} {left:>6} {size(report.received):>7} "
-        f"{size(report.sent):>7} {size(report.held):>6} {report.requests:>5}  {report.peer:<21} {report.machine}"
+        f"{size(report.sent):>7} {size(report.held):>6} {report.requests:>5}  {report.peer:<21} {doing_of(report)}"
     )
 
 

@@ -338,8 +338,8 @@ MUTATIONS = (
     Mutation(
         "last words within an answer",
         "engine/ending.py",
-        "    if row.output is None and not row.half_closed",
-        "    if not row.half_closed",
+        "    elif row.output is None and not row.half_closed",
+        "    elif not row.half_closed",
         "a 408 in the middle of somebody's file",
     ),
     Mutation(
@@ -448,6 +448,58 @@ MUTATIONS = (
         "        if row.queued or state >= LINGERING or row.connecting:\n            return\n",
         "        if state >= LINGERING or row.connecting:\n            return\n",
         "two events in one turn",
+    ),
+    # Calls.
+    Mutation(
+        "wake steps who waits for a call",
+        "engine/table.py",
+        "        if row.key in self.called:\n            return\n",
+        "",
+        "a machine that said Call is stepped without what it asked for",
+    ),
+    Mutation(
+        "woken before its call, stepped within it",
+        "engine/stream.py",
+        "    if not mask and row.key in row.table.called:\n        return\n",
+        "",
+        "the wake is older than the call, and stands in the queue",
+    ),
+    Mutation(
+        "call told of twice",
+        "engine/offload.py",
+        "        self._free(ticket, work)\n        self._tell(ticket, outcome)\n",
+        "        self._free(ticket, work)\n        self._tell(ticket, outcome)\n"
+        "        if ticket.row is not None and not ticket.waited_for:\n"
+        "            ticket.row.machine.resume(outcome._replace(tag=ticket.tag))\n",
+        "an outcome that comes twice is a payment that is made twice",
+    ),
+    Mutation(
+        "call that nobody is told of",
+        "engine/offload.py",
+        "            table.wake(row)\n",
+        "            pass\n",
+        "it has come back, and nobody steps it",
+    ),
+    Mutation(
+        "call of a row that has gone goes on",
+        "engine/table.py",
+        "            self.calling.cancel(row.key)\n",
+        "            pass\n",
+        "its place among those in flight is never free again",
+    ),
+    Mutation(
+        "heir hears of its predecessor's calls",
+        "engine/stream.py",
+        "        row.table.calling.cancel(row.key)\n",
+        "        pass\n",
+        "an outcome that this machine has never asked for",
+    ),
+    Mutation(
+        "descriptor of a call left behind",
+        "engine/offload.py",
+        "        self._watch(ticket, ())\n        work.close()\n",
+        "        self._watch(ticket, ())\n",
+        "one is lost with each call",
     ),
     Mutation(
         "still queued after its turn",
@@ -731,8 +783,8 @@ MUTATIONS = (
     Mutation(
         "datagram row stepped while its output waits",
         "engine/datagram.py",
-        "if row.state < LINGERING and row.state != WRITING:",
-        "if row.state < LINGERING:",
+        "if row.state < LINGERING and row.state != WRITING and",
+        "if row.state < LINGERING and",
         "a wake comes, and what waits is overtaken",
     ),
     Mutation(

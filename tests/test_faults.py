@@ -22,6 +22,7 @@ from partway.engine import (
     OPENING,
     PARK,
     READ,
+    Call,
     Cause,
     File,
     Limits,
@@ -556,6 +557,11 @@ def plans(path: Path) -> dict[str, Callable[[Acting], Want]]:
             machine.memory = path.open("rb")
         return File(machine.memory, 0, 100_000) if machine.take() else IDLE
 
+    def calls(machine: Acting) -> Want:
+        if machine.outcomes:
+            return b"x" if machine.outcomes.pop().error is None else b"y"
+        return Call(len, "abc", how="thread") if machine.take() else CLOSE if machine.over else IDLE
+
     def waits(machine: Acting) -> Want:
         return Wait(0.05) if machine.steps % 2 else machine.take() or (CLOSE if machine.over else IDLE)
 
@@ -568,6 +574,7 @@ def plans(path: Path) -> dict[str, Callable[[Acting], Want]]:
         "WORKING": lambda machine: NEXT if machine.data and machine.steps % 9 else machine.take() or IDLE,
         "LINGERING": lambda machine: b"bye" if machine.steps == 1 else CLOSE,
         "FILE": files,
+        "CALLING": calls,
     }
 
 
@@ -593,7 +600,7 @@ class Visitor:
         return (READ, b"y" * 100, Wait(0.02))[self.asked % 3] if self.asked < 9 and not self.over else CLOSE
 
 
-STATES = ("IDLE", "READING", "OPENING", "WAITING", "WRITING", "WORKING", "LINGERING", "FILE")
+STATES = ("IDLE", "READING", "OPENING", "WAITING", "WRITING", "WORKING", "LINGERING", "FILE", "CALLING")
 CUTTING = ("reset", "broken_pipe", "no_buffers")
 NEEDS_FILE = ("slow_disk", "short_file")
 
@@ -624,7 +631,7 @@ def test_a_server_stands(name: str, state: str, path: Path) -> None:
     assert rig.simulation.descriptors_used() == 1
     met = set(rig.simulation.met) - set(OBSERVED)
     assert met <= {name}
-    if state == ("FILE" if name in NEEDS_FILE else "IDLE"):
+    if state == ("FILE" if name in NEEDS_FILE else "CALLING" if name == "call_killed" else "IDLE"):
         assert met == {name}
     serves_still(rig, state)
     for acting in acts.made:

@@ -40,7 +40,8 @@ from worlds import SEEDS, Acting, Acts, Rig, echo, script
 
 LATER = {"head_seconds", "line_bytes", "headers_max", "head_bytes", "backlog_lines", "relay_bytes"}
 LATER |= {"body_bytes", "spool_bytes", "chunk_line_bytes", "ranges_max", "listing_entries_max", "files_kept_max"}
-"""Limits of protocols: their own tests are where they are."""
+LATER |= {"calls_max", "calls_waiting_max", "call_bytes_max"}
+"""Limits of protocols and of calls: their own tests are where they are."""
 
 NAMES = [field.name for field in fields(Limits)]
 ZERO_MEANS_OFF = {"rows_max", "rows_per_peer_max", "held_bytes_max", "rate_min"}

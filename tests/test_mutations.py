@@ -18,6 +18,7 @@ QUICK = (
 )
 EVERY_FILE = {
     *(
+        "offload",
         "stream",
         "stream_row",
         "table",

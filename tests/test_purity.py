@@ -76,7 +76,7 @@ BLOCKED = [
     *("threading", "logging", "asyncio", "queue", "subprocess", "multiprocessing", "concurrent", "socketserver"),
     *("socket", "_socket", "select", "selectors", "ssl", "_ssl", "time", "signal", "_signal", "fcntl", "resource"),
 ]
-KERNELS = ("kernel", "selector", "socket_files", "datagram_sockets", "__init__")
+KERNELS = ("kernel", "selector", "socket_files", "datagram_sockets", "fork", "executors", "__init__")
 MODULES = sorted(path.stem for path in ENGINE.glob("*.py") if path.stem not in KERNELS)
 
 

@@ -594,6 +594,8 @@ TOTALS = {
     "states.IDLE": 1,
     "states.WRITING": 1,
     "queued": 0,
+    "calls": 0,
+    "calls_waiting": 0,
     "alarms": 1,
     "held": 0,
     "kept": 0,

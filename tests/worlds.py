@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from partway.engine import IDLE, Limits, Notice, Reactor, Reason, Row, Want
+from partway.engine import IDLE, Limits, Notice, Outcome, Reactor, Reason, Row, Want
 from partway.engine.kernel import Kernel
 from partway.engine.machine import Machine
 from partway.engine.selector import LeanEpollSelector
@@ -32,12 +32,16 @@ class Acting:
         self.data = b""
         self.over = False
         self.steps = 0
+        self.outcomes: list[Outcome] = []
         self.memory: Any = None  # whatever the function wants to remember
         self.reason: Reason | None = None
 
     def feed(self, data: bytes) -> None:
         self.data += data
         self.over = self.over or not data
+
+    def resume(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
 
     def step(self) -> Want:
         self.steps += 1

@@ -22,7 +22,7 @@ OUTPUTS = ("bytes", "bytes", "array", "view", "tuple", "file")
 SERIES = ("many", "files")
 PAUSES = 3  # ways to rest for a time: Read, Idle, Wait
 READINGS = 4  # ways to read on: Read, READ, Idle, and IDLE or OPENING
-MOVES = ("pause", "pause", "park", "late", "next", "empty", "wake", "poke", "report", "become", "duplex")
+MOVES = ("pause", "pause", "park", "late", "next", "empty", "wake", "poke", "report", "become", "duplex", "call")
 PAUSE_MOST = 30  # milliseconds
 OWN_ENDS = 15  # wants that a machine may still return once it has closed its own row
 SPOILT = ("feed", "refuse", "ended", "describe")  # members that fail on purpose
@@ -169,7 +169,7 @@ class Program:
             numbers = (random.randint(1, 5),)
         elif verb == "become":
             numbers = (random.randrange(3),)
-        elif verb == "duplex":
+        elif verb in ("duplex", "call"):
             numbers = (random.randrange(2),)
         self.verbs.append(":".join((verb, *map(str, numbers))))
 

@@ -54,6 +54,10 @@ class Scan:
         bites = few or self.alarms.bites
         if not bites:
             self._check_calls(past)
+        if table.calling is not None and not table.calling.askers | set(table.called) <= set(table.rows):
+            raise BrokenError(
+                "a call of nobody's", f"rows {table.calling.askers} have calls, and {[*table.rows]} are there"
+            )
         drained = self._drained()
         held = 0
         for key, row in table.rows.items():

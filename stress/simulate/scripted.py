@@ -4,7 +4,23 @@ A line is a program of verbs (`stress/clients/script.py` makes them up). A machi
 early or fed what it did not ask for raises ContractError: a machine's own view of what the engine owes it.
 """
 
-from ...engine import IDLE, NEXT, OPENING, READ, Cause, File, Idle, LineBuffer, PeerError, Read, Reason, Row, Wait, Want
+from ...engine import (
+    IDLE,
+    NEXT,
+    OPENING,
+    READ,
+    Cause,
+    File,
+    Idle,
+    LineBuffer,
+    Outcome,
+    PeerError,
+    Read,
+    Reason,
+    Row,
+    Wait,
+    Want,
+)
 from ..clients.script import words_of
 from .served import DeliberateError
 from .stage import ContractError, Stage
@@ -36,6 +52,9 @@ class Scripted:
         self.tickets = 0  # calls that were made
         self.outcome = 0  # the last one that has come back
         self.awaited = 0  # the one that is waited for
+        self.calls = 0
+        self.in_flight: set[int] = set()  # calls of which nothing has been told yet
+        self.away = 0  # the one that the row waits for
         self.fate: Cause | None = None  # what it must end with from now on
         self.spoilt: tuple[str, ...] = ()  # members that fail on purpose
 
@@ -53,8 +72,8 @@ class Scripted:
 
     def step(self) -> Want:
         """Do the next verb."""
-        if self.over or self.row.output is not None:
-            raise ContractError("stepped after the end, or while output is pending")
+        if self.over or self.row.output is not None or self.away:
+            raise ContractError("stepped after the end, while output is pending, or before a call was over")
         want = self._work()
         self.reads = want in _READS or isinstance(want, (Read, Idle))
         if want is not OPENING and want != b"":
@@ -62,6 +81,15 @@ class Scripted:
         if isinstance(want, (bytes, bytearray, memoryview, tuple, File)) and len(want):
             self.answering = True
         return want
+
+    def resume(self, outcome: Outcome) -> None:
+        """Hear what came of a call: of each once, of one that was waited for first."""
+        number = outcome.tag or self.away
+        if self.over or number not in self.in_flight or (outcome.error is None and outcome.value != number):
+            raise ContractError(f"told of {outcome} although {self.in_flight} are in flight")
+        self.in_flight.remove(number)
+        if number == self.away:
+            self.away = 0
 
     @property
     def duplex(self) -> bool:

@@ -17,6 +17,7 @@ from ...engine import (
     PARK,
     READ,
     Become,
+    Call,
     Cause,
     File,
     Idle,
@@ -137,6 +138,17 @@ def _late(machine: "Scripted", milliseconds: int, times: int) -> Want | None:
     for count in range(1, times + 1):
         machine.stage.call(machine.row, machine.tickets, count * milliseconds / 1000)
     return None
+
+
+def _call(machine: "Scripted", how: int) -> Want | None:
+    """Leave a piece of work to somebody else: wait for it, or go on meanwhile."""
+    machine.calls += 1
+    machine.in_flight.add(machine.calls)
+    if how:
+        machine.row.call(int, str(machine.calls), how="thread", tag=machine.calls)
+        return None
+    machine.away = machine.calls
+    return Call(int, str(machine.calls), how="thread")
 
 
 def _wake(machine: "Scripted") -> Want | None:
@@ -273,6 +285,7 @@ VERBS: dict[bytes, tuple[Callable[..., Want | None], *tuple[int, ...]]] = {
     b"pause": (_pause, PAUSES - 1, MILLISECONDS_MOST),
     b"park": (_park, MILLISECONDS_MOST, COUNT_MOST),
     b"late": (_late, MILLISECONDS_MOST, COUNT_MOST),
+    b"call": (_call, 1),
     b"wake": (_wake,),
     b"poke": (_poke, COUNT_MOST),
     b"report": (_report,),

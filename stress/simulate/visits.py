@@ -112,7 +112,7 @@ class Visits:
             if mask and state == WORKING == row.state and row.mask and not served(row):
                 raise BrokenError("interest not withdrawn", f"{row} has work in hand and is called ready all the same")
             waits = state == WAITING == row.state and not row.queued and row.paused_at < now
-            if waits and mask & ENDED and not mask & BROKEN:
+            if waits and mask & ENDED and not mask & BROKEN and row.key not in self.table.called:
                 raise BrokenError("a lost wake-up", f"{row} was not told of its peer's end")
         self._before.clear()
         self.alarms.rang.clear()
