@@ -41,10 +41,10 @@ class Outside:
         work: Work = self._executors.begin(call, channel)
         return work
 
-    def close(self) -> None:
+    def close(self, wait: bool) -> None:
         """Begin nothing more; what a thread has begun it does to the end."""
         if self._executors is not None:
-            self._executors.close()
+            self._executors.close(wait)
 
 
 class Inline:

@@ -63,10 +63,10 @@ class Executors:
         context = get_context("forkserver" if "forkserver" in ways else "spawn")
         return ProcessPoolExecutor(min(self._calls_max, os.cpu_count() or 1), context)
 
-    def close(self) -> None:
+    def close(self, wait: bool) -> None:
         """Begin nothing more in ours. What a thread has begun it does to the end."""
         for executor in self._ours.values():
-            executor.shutdown(wait=False, cancel_futures=True)
+            executor.shutdown(wait, cancel_futures=True)
         self._ours.clear()
 
 

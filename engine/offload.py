@@ -238,11 +238,12 @@ class Offload:
     def close(self) -> None:
         """Stop all that can be stopped, tell nobody, and free what was kept."""
         self._waiting.clear()
+        idle = not self._running
         for ticket in [*self._running.values()]:
             assert ticket.work is not None
             ticket.work.cancel()
             self._free(ticket, ticket.work)
-        self._elsewhere.close()
+        self._elsewhere.close(idle)
 
     # For the operator.
 

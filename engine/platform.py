@@ -284,8 +284,8 @@ class Elsewhere(Protocol):
         """Begin a call, to which `channel` is lent if it is one. Raises whatever there is to say against it."""
         ...
 
-    def close(self) -> None:
-        """Begin nothing more, and free what was kept for it."""
+    def close(self, wait: bool) -> None:
+        """Begin nothing more, and free what was kept for it; `wait` for that where nothing is under way."""
         ...
 
 

@@ -17,7 +17,7 @@ from .limits import Limits
 from .listener import Factory, Listener, admit
 from .machine import Call, Cause, How, Outcome, Reason
 from .patience import expire
-from .platform import READABLE, Address, Channel, Events, Platform, Where, has_file, parse_address, where_of
+from .platform import READABLE, Address, Channel, Events, Listening, Platform, Where, has_file, parse_address, where_of
 from .report import RowReport, TotalsReport, report_row, report_rows, report_totals
 from .row import IDLE, OPENING, WORKING, Row
 from .schedule import Rank, schedule_by
@@ -73,7 +73,11 @@ class Reactor:
         address = _readable(address, mode)
         limits = limits or self.limits
         channel = self.platform.listen(address, limits.backlog, limits.notsent_bytes, mode)
-        listener = Listener(self.table, channel, factory, limits)
+        return self.admit_from(channel, factory, limits)
+
+    def admit_from(self, listening: Listening, factory: Factory, limits: Limits | None = None) -> Listener:
+        """Admit what arrives at a place that the program already has; it is registered from now on."""
+        listener = Listener(self.table, listening, factory, limits or self.limits)
         self.listeners.append(listener)
         return listener
 
@@ -297,6 +301,11 @@ class Reactor:
             return False
         row.close(detail, reset=True)
         return True
+
+    @property
+    def stepping(self) -> bool:
+        """True within a turn."""
+        return self._stepping
 
     @property
     def draining(self) -> bool:

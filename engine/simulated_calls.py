@@ -25,7 +25,7 @@ class SimulatedElsewhere:
             raise NotImplementedError("the simulation lends no connection: who has it would have to block")
         return SimulatedWork(self._simulation, call)
 
-    def close(self) -> None:
+    def close(self, wait: bool) -> None:
         """There is nothing to free."""
 
 
