@@ -25,7 +25,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from time import monotonic
 from typing import Any
 
 from ..limits import Limits
@@ -179,15 +178,14 @@ class MultiplexingMixIn(socketserver.BaseServer):
         """
         reactor = self.attach()
         seconds = [limit for limit in (self._patience, self.timeout) if limit is not None]
-        due = monotonic() + min(seconds) if seconds else NEVER
+        late: list[bool] = []
+        alarm = reactor.after(min(seconds), lambda: late.append(True)) if seconds else 0
         begun, ended = self._begun, self._ended
-        while self._ended == ended:
-            left = due - monotonic()
-            if left < 0:
-                if self._begun == begun:
-                    self.handle_timeout()
-                return
-            reactor.step(None if left == NEVER else left)
+        while self._ended == ended and not late:
+            reactor.step()
+        reactor.cancel(alarm)
+        if late and self._begun == begun:
+            self.handle_timeout()
 
     def server_close(self) -> None:
         """Stop listening, let what has begun end, as `block_on_close` says, and free all.
