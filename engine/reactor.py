@@ -17,7 +17,20 @@ from .limits import Limits
 from .listener import Factory, Listener, admit
 from .machine import Call, Cause, How, Outcome, Reason
 from .patience import expire
-from .platform import READABLE, Address, Channel, Events, Listening, Platform, Where, has_file, parse_address, where_of
+from .platform import (
+    FAILED,
+    READABLE,
+    WRITABLE,
+    Address,
+    Channel,
+    Events,
+    Listening,
+    Platform,
+    Where,
+    has_file,
+    parse_address,
+    where_of,
+)
 from .report import RowReport, TotalsReport, report_row, report_rows, report_totals
 from .row import IDLE, OPENING, WORKING, Row
 from .schedule import Rank, schedule_by
@@ -134,10 +147,26 @@ class Reactor:
         if self.table.full():
             raise OSError(EMFILE, "the table is full")
 
-    def watch(self, descriptor: int, function: Callable[[], None]) -> None:
-        """Have a function called whenever a descriptor of the program's own is readable (a signal's wake-up pipe)."""
-        self.table.doors[descriptor] = _Watch(function)
-        self.table.poller.register(descriptor, READABLE)
+    def watch(
+        self,
+        descriptor: int,
+        readable: Callable[[], None] | None = None,
+        writable: Callable[[], None] | None = None,
+    ) -> None:
+        """Have functions called whenever a descriptor of the program's own is readable, or writable.
+
+        On a failure both are. A second call for a descriptor replaces the first. Raises ValueError without a function.
+        """
+        mask = (READABLE if readable is not None else 0) | (WRITABLE if writable is not None else 0)
+        if not mask:
+            raise ValueError("a descriptor is watched for something: unwatch() calls that off")
+        table = self.table
+        known = table.doors.get(descriptor)
+        table.doors[descriptor] = _Watch(table, descriptor, mask, readable, writable)
+        if known is None:
+            table.poller.register(descriptor, mask)
+        elif isinstance(known, _Watch) and known.mask != mask:
+            table.poller.modify(descriptor, mask)
 
     def unwatch(self, descriptor: int) -> None:
         """Call off `watch`."""
@@ -397,9 +426,24 @@ class _Nobody:
 class _Watch:
     """A descriptor of the program's own."""
 
-    def __init__(self, function: Callable[[], None]) -> None:
-        self.function = function
+    def __init__(
+        self,
+        table: Table,
+        descriptor: int,
+        mask: int,
+        readable: Callable[[], None] | None,
+        writable: Callable[[], None] | None,
+    ) -> None:
+        self._table = table
+        self._descriptor = descriptor
+        self.mask = mask
+        self._readable = readable
+        self._writable = writable
 
     def ready(self, mask: int) -> None:
-        """Call it."""
-        self.function()
+        """Call whom it concerns; the second only if the first has not called it off."""
+        if self._readable is not None and mask & (READABLE | FAILED):
+            self._readable()
+        if self._writable is not None and mask & (WRITABLE | FAILED):
+            if self._table.doors.get(self._descriptor) is self:
+                self._writable()
