@@ -444,6 +444,6 @@ class _Watch:
         """Call whom it concerns; the second only if the first has not called it off."""
         if self._readable is not None and mask & (READABLE | FAILED):
             self._readable()
-        if self._writable is not None and mask & (WRITABLE | FAILED):
-            if self._table.doors.get(self._descriptor) is self:
-                self._writable()
+        still = self._table.doors.get(self._descriptor) is self
+        if self._writable is not None and mask & (WRITABLE | FAILED) and still:
+            self._writable()

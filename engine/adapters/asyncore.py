@@ -140,7 +140,7 @@ def _tell(one: Any, event: Callable[[], None]) -> None:
         one.handle_error()
 
 
-class dispatcher:
+class dispatcher:  # noqa: N801
     """A socket and what is to be done when it is ready."""
 
     debug = False
@@ -362,7 +362,7 @@ class dispatcher:
             print(f"{type}: {message}")
 
 
-class dispatcher_with_send(dispatcher):
+class dispatcher_with_send(dispatcher):  # noqa: N801
     """A dispatcher that keeps what could not be sent at once."""
 
     def __init__(self, sock: socket.socket | None = None, map: Map | None = None) -> None:
@@ -389,7 +389,7 @@ class dispatcher_with_send(dispatcher):
         return len(data)
 
 
-class simple_producer:
+class simple_producer:  # noqa: N801
     """Cuts bytes into pieces."""
 
     def __init__(self, data: bytes, buffer_size: int = 512) -> None:
@@ -402,7 +402,7 @@ class simple_producer:
         return piece
 
 
-class async_chat(dispatcher):
+class async_chat(dispatcher):  # noqa: N801
     """A dispatcher of protocols that say something up to a mark, and then answer.
 
     `collect_incoming_data(data)` and `found_terminator()` are to be written.
