@@ -44,7 +44,7 @@ def test_transitions_are_the_engines() -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 9
 
 
 def test_shout_shouts() -> None:
