@@ -32,7 +32,6 @@ class Ticket:
         "tag",
         "tell",
         "waited_for",
-        "watched",
         "work",
     )
 
@@ -45,7 +44,6 @@ class Ticket:
         self.tag: Any = None
         self.waited_for = False  # the row does nothing else meanwhile
         self.work: Work | None = None
-        self.watched: tuple[int, ...] = ()  # descriptors
         self.cancelled = False
 
     def ready(self, mask: int) -> None:
@@ -143,7 +141,9 @@ class Offload:
         if not work.descriptors:
             self.look(ticket)  # what runs inline is over by now
         else:
-            self._watch(ticket, work.descriptors)
+            for descriptor in work.descriptors:
+                self._table.doors[descriptor] = ticket
+                self._table.poller.register(descriptor, READABLE)
 
     # Hearing.
 
@@ -155,30 +155,17 @@ class Offload:
         if outcome is None:
             if not work.descriptors:
                 self._poll_soon()
-            if work.descriptors != ticket.watched:
-                self._watch(ticket, work.descriptors)
             return
         self._free(ticket, work)
         self._tell(ticket, outcome)
         while self._waiting and len(self._running) < self._table.limits.calls_max:
             self._start(self._waiting.pop(next(iter(self._waiting))))
 
-    def _watch(self, ticket: Ticket, descriptors: tuple[int, ...]) -> None:
-        """Have the poller look at these, and at no others of this call's."""
-        table = self._table
-        for descriptor in ticket.watched:
-            if descriptor not in descriptors:
-                del table.doors[descriptor]
-                table.poller.unregister(descriptor)
-        for descriptor in descriptors:
-            if descriptor not in ticket.watched:
-                table.doors[descriptor] = ticket
-                table.poller.register(descriptor, READABLE)
-        ticket.watched = descriptors
-
     def _free(self, ticket: Ticket, work: Work) -> None:
         del self._running[ticket.number]
-        self._watch(ticket, ())
+        for descriptor in work.descriptors:
+            del self._table.doors[descriptor]
+            self._table.poller.unregister(descriptor)
         work.close()
 
     def _tell(self, ticket: Ticket, outcome: Outcome) -> None:
@@ -219,7 +206,7 @@ class Offload:
         """Ask after all who cannot be waited for. Not one wake-up is made for this while there are none."""
         self._polling = False
         for ticket in [*self._running.values()]:
-            if not ticket.watched:
+            if ticket.work is not None and not ticket.work.descriptors:
                 self.look(ticket)
 
     # Ending.

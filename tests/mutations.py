@@ -497,8 +497,8 @@ MUTATIONS = (
     Mutation(
         "descriptor of a call left behind",
         "engine/offload.py",
-        "        self._watch(ticket, ())\n        work.close()\n",
-        "        self._watch(ticket, ())\n",
+        "            self._table.poller.unregister(descriptor)\n        work.close()\n",
+        "            self._table.poller.unregister(descriptor)\n",
         "one is lost with each call",
     ),
     Mutation(

@@ -214,10 +214,16 @@ def test_an_end_that_who_does_not_read_cannot_see(world: Any, kind: str, sees: b
 def test_who_has_just_come_is_not_looked_for(world: Any) -> None:
     one = world("no-read", Plan(2, 3.0, 0))
     one.served = set()
-    crowd = one.run(2.4)  # the first came after half of the ramp
-    assert (crowd.started, crowd.alive, crowd.outcomes) == (1, 1, {})
     crowd = one.run(0.9)
+    assert (crowd.started, crowd.alive, crowd.outcomes) == (1, 1, {})
+    crowd = one.run(0.9)  # the second came after half of the ramp
     assert (crowd.started, crowd.alive, crowd.outcomes) == (2, 1, {"cut off": 1})
+
+
+def test_all_come_within_the_ramp(world: Any) -> None:
+    """The first at once, and the last before it is over, however short the attack."""
+    one = world("silent", Plan(4, 2.0, 0))
+    assert [one.run(0.5).started for _ in range(4)] == [1, 2, 3, 4]
 
 
 def test_a_drip_never_makes_a_request(world: Any) -> None:

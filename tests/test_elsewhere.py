@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
+import psutil
 import pytest
 from partway.engine import IDLE, Call, Limits, Outcome, Reactor, Row, Want
 from partway.engine.elsewhere import Outside
@@ -203,7 +204,7 @@ def test_a_childs_traceback_comes_along() -> None:
     ("words", "told"),
     [
         ("os._exit(3)", "has ended with exit code 3 without telling what came of it"),
-        ("os._exit(0)", "told what cannot be unpickled"),
+        ("os._exit(0)", "None"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL without telling what came of it"),
         ("os.kill(os.getpid(), signal.SIGTERM)", "was killed by SIGTERM without telling"),
         ("sys.exit('gone')", "the child ended by SystemExit('gone')"),
@@ -228,35 +229,67 @@ def raises() -> None:
 
 
 def test_a_long_tale(desk: Any) -> None:
-    """Longer than a pipe holds: it is read while the child still writes."""
+    """Nobody need read while the child writes."""
     one = desk(calling(lambda line: "y" * 1_000_000, "fork"))
     assert one.ask("") == "y" * 1_000_000
 
 
-def test_a_child_that_closes_its_pipe_and_lives_on(desk: Any) -> None:
-    """It is told of when it ends, and until then nobody is woken by an end of file that is readable for ever."""
+def test_a_tale_that_cannot_be_read(desk: Any) -> None:
+    """Somebody else has written there."""
 
-    def act(line: str) -> Call:
-        return Call(close_and_wait, how="fork")
+    def spoil(line: str) -> None:
+        (name,) = (name for name in os.listdir("/proc/self/fd") if kind_of(name).startswith("/memfd:call"))
+        os.write(int(name), b"x")
+        os._exit(0)
 
-    one = desk(act)
+    assert "told what cannot be unpickled" in desk(calling(spoil, "fork")).ask("")
+
+
+def kind_of(name: str) -> str:
+    """What a descriptor of this process is; "" for one that is gone."""
+    try:
+        return os.readlink(f"/proc/self/fd/{name}")
+    except OSError:
+        return ""
+
+
+def test_without_files_in_memory(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    assert desk(calling(upper, "fork")).ask("hello") == "HELLO"
+
+
+def test_a_child_that_closes_all_it_has_and_lives_on(desk: Any) -> None:
+    """It is told of when it ends, and until then nobody is woken."""
+    one = desk(lambda line: Call(close_and_wait, how="fork"))
     one.client.say(b"go\n")
     one.until(lambda: one.calls().startswith("fork"))
-    ticket = next(iter(one.reactor.table.offload._running.values()))
-    one.until(lambda: len(ticket.watched) == 1)
+    one.reactor.step(0.05)
     turns = one.reactor.totals().turns
-    end = time.monotonic() + 0.1
-    while time.monotonic() < end:
-        one.reactor.step(0.1)
-    assert one.reactor.totals().turns - turns <= 4
+    one.reactor.step(0.1)
+    assert one.reactor.totals().turns - turns == 1
     os.kill(int(one.calls().split()[1]), signal.SIGKILL)
     assert "was killed by SIGKILL" in one.hear()
 
 
+def test_who_kills_a_child_kills_what_it_has_started(desk: Any) -> None:
+    one = desk(lambda line: Call(start_and_wait, how="fork"))
+    one.client.say(b"go\n")
+    one.until(lambda: one.calls().startswith("fork"))
+    child = psutil.Process(int(one.calls().split()[1]))
+    one.until(child.children)
+    (grandchild,) = child.children()
+    one.reactor.kill(one.reactor.keys()[0])
+    one.until(lambda: not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE)
+    one.until(lambda: len(one.reactor.table.offload) == 0)
+
+
+def start_and_wait() -> None:
+    subprocess.run(["sleep", "1000"], check=False)
+
+
 def close_and_wait() -> None:
     os.closerange(3, 1000)
-    while True:
-        signal.pause()
+    wait()
 
 
 def wait() -> None:
@@ -269,17 +302,17 @@ def wait() -> None:
 
 def test_a_child_has_none_of_our_descriptors(desk: Any) -> None:
     def look(line: str) -> list[str]:
-        names = [name for name in os.listdir("/proc/self/fd") if int(name) > 2]
-        return [os.readlink(f"/proc/self/fd/{name}")[:4] for name in names if os.path.exists(f"/proc/self/fd/{name}")]
+        kinds = [kind_of(name) for name in os.listdir("/proc/self/fd") if int(name) > 2]
+        return [kind.split()[0] for kind in kinds if kind]
 
     one = desk(calling(look, "fork"))
     others = [one.world.dial() for _ in range(5)]
-    assert one.ask("") == "['pipe']"
+    assert one.ask("") == "['/memfd:call']"
     assert len(others) == 5
 
 
 def test_a_child_does_not_answer_signals_for_its_parent(desk: Any) -> None:
-    """Its parent's handlers are gone, and what wakes the parent; Ctrl-C is for the parent to answer."""
+    """Its parent's handlers are gone, and what wakes the parent. The parent has what it had."""
 
     def look(line: str) -> tuple[Any, Any, int]:
         handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
@@ -292,12 +325,14 @@ def test_a_child_does_not_answer_signals_for_its_parent(desk: Any) -> None:
     try:
         told = desk(calling(look, "fork")).ask("")
         assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+        assert callable(signal.getsignal(signal.SIGTERM))
+        assert signal.set_wakeup_fd(-1) == writing
     finally:
         signal.signal(signal.SIGTERM, before)
         signal.set_wakeup_fd(woken)
         os.close(reading)
         os.close(writing)
-    assert told == f"{(signal.SIG_DFL, signal.SIG_IGN, -1)}"
+    assert told == f"{(signal.SIG_DFL, signal.SIG_DFL, -1)}"
 
 
 def test_what_was_said_before_is_said_once() -> None:

@@ -29,6 +29,7 @@ from .target import PROTOCOLS, Target, parse_target
 
 NAME = "partway stress"
 INTERRUPTED = 130
+WIDTH = 160  # of a table that nobody reads on a terminal
 MIX = "mix"
 OTHERWISE = (
     "partway stress scorecard: what slow clients get of seventeen servers, side by side\n"
@@ -118,7 +119,7 @@ def _compare(words: Sequence[str]) -> int:
         table = table_of(options.compare)
     except MistakeError as mistake:
         parser.error(str(mistake))
-    Console(highlight=False).print(table)
+    Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH).print(table)
     return 0
 
 

@@ -163,7 +163,7 @@ class Crowd:
         self._ticked = now
         if self.started < plan.clients or not plan.rate or self.attack.datagrams:
             ramped = now - self.began
-            due = plan.clients if ramped >= plan.ramp else int(plan.clients * ramped / plan.ramp)
+            due = plan.clients if ramped >= plan.ramp else 1 + int(plan.clients * ramped / plan.ramp)
             wanted = due - self.started
         else:
             missing = plan.clients - self.alive
