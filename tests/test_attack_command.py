@@ -33,7 +33,7 @@ from test_attack_page import fonts
 from test_command import LOCAL, SECONDS_MOST, Served, served, terminal
 
 __all__ = ["fonts"]
-BRIEF = ("--count", "20", "--ramp", "0", "--duration", "0.6", "--calm", "0.6", "--visits", "50")
+BRIEF = ("--eager", "--count", "20", "--ramp", "0", "--duration", "0.6", "--calm", "0.6", "--visits", "50")
 STRESS = (sys.executable, "-m", "partway.protocols", "stress")
 
 
@@ -193,7 +193,7 @@ def test_a_process_that_cannot_begin(
 
 
 def test_a_server_that_dies_half_way(folder: Path) -> None:
-    words = ("silent", "--count", "20", "--ramp", "0", "--duration", "2", "--calm", "0.6", "--visits", "50")
+    words = ("silent", "--eager", "--count", "20", "--ramp", "0", "--duration", "2", "--calm", "0.6", "--visits", "50")
     with served("http", str(folder), "--quiet", *LOCAL) as server:
         process = subprocess.Popen(
             [*STRESS, words[0], url_of(server), *words[1:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -225,7 +225,20 @@ def test_more_processes(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_attackers_that_die_half_way(folder: Path) -> None:
     with served("http", str(folder), "--quiet", *LOCAL) as server:
-        words = [*STRESS, "silent", url_of(server), "--count", "20", "--ramp", "0", "--duration", "3", "--jobs", "2"]
+        words = [
+            *STRESS,
+            "silent",
+            url_of(server),
+            "--count",
+            "20",
+            "--ramp",
+            "0",
+            "--duration",
+            "3",
+            "--jobs",
+            "2",
+            "--eager",
+        ]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             wait_for_crowd(server)
             children = psutil.Process(process.pid).children()
@@ -256,7 +269,18 @@ def test_attackers_that_die_before_they_have_told_anything(ready: bool) -> None:
 def test_an_interrupt_ends_it_with_a_report(number: int, folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     with served("http", str(folder), "--quiet", *LOCAL) as server:
-        words = [*STRESS, "silent", url_of(server), "--duration", "600", "--calm", "0.6", "--json", str(file)]
+        words = [
+            *STRESS,
+            "silent",
+            url_of(server),
+            "--duration",
+            "600",
+            "--calm",
+            "0.6",
+            "--eager",
+            "--json",
+            str(file),
+        ]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             wait_for_crowd(server)
             process.send_signal(number)
@@ -315,7 +339,7 @@ def test_the_step_for_ci_that_the_readme_shows(tmp_path: Path) -> None:
     assert install.strip() == "pip install 'partway[stress]'"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    shorter = ["--count", "5", "--ramp", "0", "--duration", "0.6", "--calm", "1.5", "--visits", "50"]
+    shorter = ["--eager", "--count", "5", "--ramp", "0", "--duration", "0.6", "--calm", "1.5", "--visits", "50"]
     script = "\n".join((serve, wait, f"{attack} {shlex.join(shorter)}", "kill $!")).replace("8000", str(port))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(

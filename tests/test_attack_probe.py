@@ -111,7 +111,7 @@ def test_a_server_that_stands_still_is_met_by_all_who_came_meanwhile() -> None:
         (machine(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", ABORT), HTTP, "reset"),
         (machine(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"), HTTP, "timed out"),
         (Server(lambda request: Response(503)), HTTP, "status 503"),
-        (Server(lambda request: Response(404)), HTTP, "ok"),
+        (Server(lambda request: Response(404)), HTTP, "status 404"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -317,10 +317,13 @@ def test_an_interrupt_ends_it_in_order(words: list[str], number: int) -> None:
     """With a report, and nobody is left behind."""
     words = [*STRESS, "--only", "partway", "--seconds", "600", *words]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        attackers = wait_for(process, "attackers")
-        servers = wait_for(process, "partway_app")
-        process.send_signal(number)
-        out, err = process.communicate(timeout=SECONDS_MOST)
+        try:
+            attackers = wait_for(process, "attackers")
+            servers = wait_for(process, "partway_app")
+            process.send_signal(number)
+            out, err = process.communicate(timeout=SECONDS_MOST)
+        finally:
+            process.kill()
     assert (process.returncode, err) == (130, "")
     assert "(interrupted)" in out
     assert not any(child.is_running() for child in attackers + servers)

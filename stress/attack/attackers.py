@@ -43,9 +43,9 @@ class Order(NamedTuple):
     say: str = ""
 
 
-def words_for(orders: Sequence[Order], seed: int | None) -> list[str]:
-    """Return what a process is told when it begins."""
-    return [json.dumps({"orders": orders, "seed": seed})]
+def words_for(orders: Sequence[Order], seed: int | None, eager: bool) -> list[str]:
+    """Return what a process is told when it begins; one that is not eager gives way to whoever wants to run."""
+    return [json.dumps({"orders": orders, "seed": seed, "eager": eager})]
 
 
 def _order(name: str, kind: str, target: str, protocol: str, plan: Sequence[float], say: str) -> Order:
@@ -58,7 +58,8 @@ def main(words: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who has started it
     told = json.loads(words[0])
     more_descriptors()
-    give_way()
+    if not told["eager"]:
+        give_way()
     platform = Kernel()
     if told["seed"] is not None:
         platform.random = Random(told["seed"])

@@ -29,7 +29,7 @@ from .target import PROTOCOLS, Target, parse_target
 
 NAME = "partway stress"
 INTERRUPTED = 130
-WIDTH = 160  # of a table that nobody reads on a terminal
+WIDTH = 200  # of a table that nobody reads on a terminal
 MIX = "mix"
 OTHERWISE = (
     "partway stress scorecard: what slow clients get of seventeen servers, side by side\n"
@@ -90,6 +90,7 @@ def _parser() -> Parser:
         "--visits", type=number(1, 10_000), default=20, metavar="N", help="of the honest client, a second (default: 20)"
     )
     add("--jobs", type=number(1, 64), default=1, metavar="N", help="processes that attack (default: 1)")
+    add("--eager", action="store_true", help="attackers take processor time from a server on their machine, too")
     add("--seed", type=number(0, 2**63), metavar="N", help="of what clients draw")
     add("--json", type=writable, metavar="FILE", help="write all that was seen there, too")
     add("--html", type=writable, metavar="FILE", help="write a page with pictures there")
@@ -164,6 +165,7 @@ def _order(options: argparse.Namespace) -> Order:
         say,
         options.seed,
         options.jobs,
+        options.eager,
     )
 
 

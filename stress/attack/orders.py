@@ -15,7 +15,8 @@ Name = TypeVar("Name", bound=Hashable)
 class Order(NamedTuple):
     """An attack. Times are in seconds, `visits` are the honest client's a second.
 
-    `rate` is None where each kind has its own; `jobs` is how many processes attack.
+    `rate` is None where each kind has its own; `jobs` is how many processes attack, `eager` whether they
+    take processor time that others want.
     """
 
     kinds: dict[str, int]  # how many clients of each
@@ -28,6 +29,7 @@ class Order(NamedTuple):
     say: bytes = b""
     seed: int | None = None
     jobs: int = 1
+    eager: bool = False
 
 
 def orders_of(order: Order) -> list[list[attackers.Order]]:

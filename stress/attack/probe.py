@@ -86,7 +86,7 @@ class Visit:
         for piece in data:
             if self.ear.hear(piece):
                 worst = max(self.statuses, default="")
-                self.end(OK if worst < "500" else f"status {worst}")
+                self.end(OK if worst < "400" else f"status {worst}")
             elif not piece:
                 self.end(ENDED_EARLY)
         if self.tell is None:

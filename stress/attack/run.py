@@ -45,6 +45,7 @@ class Run:
                 self._ready,
                 self._told,
                 self._fail,
+                order.eager,
             )
             for number, orders in enumerate(orders_of(order))
         ]

@@ -26,12 +26,13 @@ class Troop:
         ready: Callable[[], None],
         told: Callable[[], None],
         failed: Callable[[str], None],
+        eager: bool = False,
     ) -> None:
         self.reactor = reactor
         self.seen: dict[str, dict[str, Any]] = {order.name: {**NOTHING} for order in orders}
         self.states: dict[str, int] = {}  # how many connections are in which
         self.over = False  # it has told all that it had to tell
-        self._words = attackers.words_for(orders, seed)
+        self._words = attackers.words_for(orders, seed, eager)
         self._ready, self._told, self._failed = ready, told, failed
         self._began = False
         self._child: Child | None = None

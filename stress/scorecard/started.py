@@ -65,10 +65,13 @@ class Started:
 
     def wait(self) -> None:
         """Return when it listens. Raises FailedError when it does not."""
-        while not _listens(self.port):
+        while True:
+            listens = _listens(self.port)
             code = self._process.poll()
-            if code is not None:
+            if code is not None:  # whoever listens is somebody else
                 raise FailedError(f"exit {code}: {self._last_words()}")
+            if listens:
+                return
             if time.monotonic() > self._began + START_SECONDS_MAX:
                 raise FailedError(f"did not listen within {START_SECONDS_MAX:g} s: {self._last_words()}")
             time.sleep(POLL_SECONDS)
@@ -98,7 +101,8 @@ def free_port() -> int:
     raise FailedError("no port is free")
 
 
-_BEGIN = FIRST_PORT + os.getpid() % (LAST_PORT - FIRST_PORT)  # two cards at once begin elsewhere
+PORTS_APART = 128  # two cards at once begin elsewhere: a port that both have tried would seem to be either's server
+_BEGIN = FIRST_PORT + os.getpid() * PORTS_APART % (LAST_PORT - FIRST_PORT)
 _PORTS: Iterator[int] = cycle([*range(_BEGIN, LAST_PORT), *range(FIRST_PORT, _BEGIN)])
 
 
