@@ -283,7 +283,7 @@ def test_beside_a_crowd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     check_missing(report)
     run = report["servers"]["partway"]
     assert sum(crowd["started"] for crowd in run["crowds"].values()) >= 22
-    assert run["probe"]["during"]["visits"] == 100 and run["samples"][-1]["memory"] > 1 << 20
+    assert run["probe"]["during"]["visits"] >= 100 and run["samples"][-1]["memory"] > 1 << 20
     assert "<figure class" in html_file.read_text()
 
 
