@@ -47,21 +47,26 @@ class Outside:
             self._executors.close(wait)
 
 
+def outcome_of(call: Call, channel: Any = None) -> Outcome:
+    """Do a call here and now, on a connection that blocks if one is lent to it."""
+    arguments = call.arguments
+    try:
+        if channel is not None:
+            channel.setblocking(True)
+            arguments = (channel, *arguments)
+        return Outcome(call.function(*arguments))
+    except Exception as error:
+        return Outcome(error=error)
+
+
 class Inline:
     """Work that is done when it has begun."""
 
     name = "inline"
     descriptors: tuple[int, ...] = ()
 
-    def __init__(self, call: Call, channel: Any) -> None:
-        arguments = call.arguments
-        try:
-            if call.lend:
-                channel.setblocking(True)
-                arguments = (channel, *arguments)
-            self._outcome = Outcome(call.function(*arguments))
-        except Exception as error:
-            self._outcome = Outcome(error=error)
+    def __init__(self, call: Call, channel: Channel | None) -> None:
+        self._outcome = outcome_of(call, channel)
 
     def poll(self) -> Outcome:
         """Return what came of it."""

@@ -152,9 +152,7 @@ class _Bell:
 
     def ring(self) -> None:
         """Make it readable."""
-        os.write(
-            self._writing, b"\1\0\0\0\0\0\0\0"
-        )  # eventfd(2) wants eight bytes, of any order: it only must not be 0
+        os.write(self._writing, b"\1\0\0\0\0\0\0\0")  # eventfd(2) takes eight bytes, not all of them 0
 
     def close(self) -> None:
         """Free it."""

@@ -21,6 +21,7 @@ from tempfile import TemporaryFile
 from traceback import format_exception
 from typing import Any, NoReturn, cast
 
+from .elsewhere import outcome_of
 from .machine import Call, CallError, Outcome
 from .platform import Channel
 
@@ -40,10 +41,9 @@ class Child:
     """A call that a forked child runs."""
 
     def __init__(self, call: Call, channel: Channel | None, bytes_max: int, waits: bool) -> None:
-        self._bytes_max = bytes_max
         self._file = _file_in_memory()
         try:
-            self._pid = _fork(call, channel, self._file)
+            self._pid = _fork(call, channel, self._file, bytes_max)
         except BaseException:
             os.close(self._file)
             raise
@@ -67,11 +67,8 @@ class Child:
     def _outcome(self, status: int) -> Outcome:
         if status:
             return Outcome(error=CallError(f"{self.name} {_how(status)} without telling what came of it"))
-        size = os.fstat(self._file).st_size
-        if not size:
+        if not os.fstat(self._file).st_size:
             return NOTHING
-        if size > self._bytes_max:
-            return Outcome(error=CallError(f"{self.name} told more than call_bytes_max, {self._bytes_max}"))
         try:
             with os.fdopen(os.dup(self._file), "rb") as file:
                 file.seek(0)
@@ -105,7 +102,7 @@ def _file_in_memory() -> int:
         return os.dup(file.fileno())
 
 
-def _fork(call: Call, channel: Channel | None, file: int) -> int:
+def _fork(call: Call, channel: Channel | None, file: int, bytes_max: int) -> int:
     """Fork, and return the child's number; the child never comes back."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -119,7 +116,8 @@ def _fork(call: Call, channel: Channel | None, file: int) -> int:
     try:
         pid = os.fork()
         if not pid:
-            _live(call, channel, file, kept, mask)
+            theirs = handlers if woken is None else {}  # a child's only thread may do what this one could not
+            _live(kept, theirs, mask, lambda: _say(file, _do(call, channel), bytes_max))
     finally:
         if woken is not None:
             signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
@@ -140,17 +138,17 @@ def _forget_signals(handlers: dict[int, Any]) -> int | None:
     return woken
 
 
-def _live(call: Call, channel: Channel | None, file: int, kept: list[int], mask: Any) -> NoReturn:
+def _live(kept: list[int], handlers: dict[int, Any], mask: Any, work: Callable[[], None]) -> NoReturn:
     """Be the child. Nothing of what the program would do at its end is done here: no `finally`, no `atexit`."""
     code = 1
     try:
         gc.freeze()  # what was there before is the parent's: a collection would copy it all
         os.setpgid(0, 0)
         _close_all_but(kept)
+        if handlers:
+            _forget_signals(handlers)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        outcome = _do(call, channel)
-        if outcome != NOTHING:
-            _tell(file, outcome)
+        work()
         code = 0
     except BaseException:
         sys.excepthook(*cast(Any, sys.exc_info()))
@@ -162,23 +160,21 @@ def _live(call: Call, channel: Channel | None, file: int, kept: list[int], mask:
         os._exit(code)
 
 
-def _do(call: Call, channel: Any) -> Outcome:
-    arguments = call.arguments
+def _do(call: Call, channel: Channel | None) -> Outcome:
     try:
-        if channel is not None:
-            channel.setblocking(True)
-            arguments = (channel, *arguments)
-        return Outcome(call.function(*arguments))
-    except Exception as error:
-        error.add_note("".join(format_exception(error)))  # the parent's traceback will not have been here
-        return Outcome(error=error)
+        outcome = outcome_of(call, channel)
     except BaseException as error:  # sys.exit() ends this child, and must not end the parent
         return Outcome(error=CallError(f"the child ended by {error!r}"))
+    if outcome.error is not None:  # the parent's traceback will not have been here
+        outcome.error.add_note("".join(format_exception(outcome.error)))
+    return outcome
 
 
-def _tell(file: int, outcome: Outcome) -> None:
-    """Write it down for the parent, in words where it cannot be pickled."""
+def _say(file: int, outcome: Outcome, bytes_max: int) -> None:
+    """Write it down for the parent, in words where it cannot be pickled or is too much; None goes without saying."""
     value, error, _ = outcome
+    if value is None and error is None:
+        return
     try:
         data = pickle.dumps((value, error))
         if error is not None:
@@ -186,6 +182,8 @@ def _tell(file: int, outcome: Outcome) -> None:
     except Exception as failure:
         words = f"what a call returned cannot be pickled: {failure!r}" if error is None else f"{error!r}"
         data = pickle.dumps((None, CallError(words)))
+    if len(data) > bytes_max:
+        data = pickle.dumps((None, CallError(f"fork {os.getpid()} told more than call_bytes_max, {bytes_max}")))
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]

@@ -7,6 +7,7 @@ cancelled where it can be, and else it keeps its place among those in flight unt
 
 from collections.abc import Callable
 from errno import EAGAIN
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .machine import Call, CallError, Outcome
@@ -174,8 +175,8 @@ class Offload:
         if outcome.error is not None and not isinstance(outcome.error, Exception):  # sys.exit() in a thread
             outcome = Outcome(error=CallError(f"it ended by {outcome.error!r}"))
         if row is None:
-            if ticket.tell is not None:
-                ticket.tell(outcome)
+            if ticket.tell is not None:  # what it raises leaves through a turn, and keeps nobody's call from beginning
+                table.call_at(table.now, partial(ticket.tell, outcome))
             return
         self._forget(ticket, row)
         if row.state >= LINGERING:

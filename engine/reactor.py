@@ -155,23 +155,31 @@ class Reactor:
     ) -> None:
         """Have functions called whenever a descriptor of the program's own is readable, or writable.
 
-        On a failure both are. A second call for a descriptor replaces the first. Raises ValueError without a function.
+        On a failure both are. A second call for a descriptor replaces the first. Raises ValueError without a function,
+        or for a descriptor that is the engine's; OSError for one that cannot be polled.
         """
         mask = (READABLE if readable is not None else 0) | (WRITABLE if writable is not None else 0)
         if not mask:
             raise ValueError("a descriptor is watched for something: unwatch() calls that off")
-        table = self.table
-        known = table.doors.get(descriptor)
-        table.doors[descriptor] = _Watch(table, descriptor, mask, readable, writable)
+        known, table = self._watched(descriptor), self.table
         if known is None:
             table.poller.register(descriptor, mask)
-        elif isinstance(known, _Watch) and known.mask != mask:
+        elif known.mask != mask:
             table.poller.modify(descriptor, mask)
+        table.doors[descriptor] = _Watch(table, descriptor, mask, readable, writable)
 
     def unwatch(self, descriptor: int) -> None:
-        """Call off `watch`."""
+        """Call off `watch`. Raises KeyError where nothing is watched, ValueError for a descriptor of the engine's."""
+        if self._watched(descriptor) is None:
+            raise KeyError(descriptor)
         del self.table.doors[descriptor]
         self.table.poller.unregister(descriptor)
+
+    def _watched(self, descriptor: int) -> "_Watch | None":
+        door = self.table.doors.get(descriptor)
+        if descriptor in self.table.by_descriptor or not (door is None or isinstance(door, _Watch)):
+            raise ValueError(f"descriptor {descriptor} is the engine's own")
+        return door
 
     def after(self, seconds: float, function: Callable[[], None]) -> int:
         """Have a function called once, in a turn after these seconds; return a key for `cancel`.

@@ -6,6 +6,7 @@ of one, and a row may have ended before.
 
 from typing import TYPE_CHECKING
 
+from .elsewhere import outcome_of
 from .machine import Call, CallError, Outcome
 from .platform import READABLE, Channel
 
@@ -46,7 +47,7 @@ class SimulatedWork:
                 error=CallError(f"{self.name} was killed by SIGKILL without telling what came of it")
             )
         else:
-            self._outcome = _do(call)
+            self._outcome = outcome_of(call)
         simulation.after(random.random() * faults.call_seconds, self._end)
 
     def _end(self) -> None:
@@ -70,10 +71,3 @@ class SimulatedWork:
         """Give the descriptor back."""
         self._simulation.give_descriptor(self._descriptor)
         self._descriptor = -1
-
-
-def _do(call: Call) -> Outcome:
-    try:
-        return Outcome(call.function(*call.arguments))
-    except Exception as error:
-        return Outcome(error=error)

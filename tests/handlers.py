@@ -3,6 +3,7 @@
 import http.server
 import os
 import socketserver
+import threading
 import time
 
 
@@ -93,6 +94,28 @@ class Letters(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         data, channel = self.request
         channel.sendto(data.upper(), self.client_address)
+
+
+class LateLetter(Letters):
+    """Answers after a while."""
+
+    def handle(self) -> None:
+        time.sleep(0.1)
+        super().handle()
+
+
+class WhereLetter(socketserver.BaseRequestHandler):
+    """Tells in which process and thread it was."""
+
+    def handle(self) -> None:
+        self.request[1].sendto(b"%d %d" % (os.getpid(), threading.get_ident()), self.client_address)
+
+
+class TooMuch(socketserver.BaseRequestHandler):
+    """Answers with more than a datagram can hold."""
+
+    def handle(self) -> None:
+        self.request[1].sendto(bytes(100_000), self.client_address)
 
 
 class Pages(http.server.BaseHTTPRequestHandler):

@@ -305,7 +305,7 @@ def buffered(serve: Callable[[Connection], None], framer: Callable[[], Framer] =
     def make(row: Row) -> Buffered:
         channel = socket.socket()
         channel.close()
-        return Buffered(row, Connection(channel), framer(), serve)
+        return Buffered(row, Connection(channel), framer(), serve, lambda: None)
 
     return make
 

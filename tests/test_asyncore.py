@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from partway.engine import IDLE, Reactor, Want
-from partway.engine.adapters import asyncore
+from partway.engine.adapters import asynchat, asyncore
 
 SECONDS_MOST = 20.0
 LOCAL = ("127.0.0.1", 0)
@@ -93,7 +93,7 @@ class HTTPClient(asyncore.dispatcher):
         self.buffer = self.buffer[self.send(self.buffer) :]
 
 
-class PageHandler(asyncore.async_chat):
+class PageHandler(asynchat.async_chat):
     """An HTTP server's channel: a head up to an empty line, then perhaps a body of so many bytes."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -114,7 +114,7 @@ class PageHandler(asyncore.async_chat):
         self.set_terminator(None)
         body = self._get_data()
         self.push(b"HTTP/1.0 200 OK\r\n\r\n")
-        self.push_with_producer(asyncore.simple_producer(body or b"x" * 200_000))
+        self.push_with_producer(asynchat.simple_producer(body or b"x" * 200_000))
         self.close_when_done()
 
 
@@ -168,7 +168,7 @@ def test_a_mark_that_comes_in_parts(size: int) -> None:
     said = b"one--\r--\r\n--two--\r\n----\r\n--\r\n----"
     found: list[bytes] = []
 
-    class Chat(asyncore.async_chat):
+    class Chat(asynchat.async_chat):
         ac_in_buffer_size = size
 
         def collect_incoming_data(self, data: bytes) -> None:
@@ -189,7 +189,7 @@ def test_a_mark_that_comes_in_parts(size: int) -> None:
 
 
 def test_marks() -> None:
-    chat = asyncore.async_chat()
+    chat = asynchat.async_chat()
     with pytest.raises(ValueError, match="positive"):
         chat.set_terminator(-1)
     chat.use_encoding = True
@@ -200,8 +200,8 @@ def test_marks() -> None:
     for method in (chat.found_terminator, lambda: chat.collect_incoming_data(b"")):
         with pytest.raises(NotImplementedError):
             method()
-    assert asyncore.find_prefix_at_end(b"qwerty\r", b"\r\n") == 1
-    assert asyncore.find_prefix_at_end(b"qwertydkjf", b"\r\n") == 0
+    assert asynchat.find_prefix_at_end(b"qwerty\r", b"\r\n") == 1
+    assert asynchat.find_prefix_at_end(b"qwertydkjf", b"\r\n") == 0
 
 
 def test_what_a_handler_raises_is_told_it() -> None:
@@ -348,8 +348,8 @@ def test_closing_all_whatever_they_raise() -> None:
 
 FTP_SERVER = '''
 import sys
-from partway.engine.adapters import asyncore
-sys.modules["asyncore"] = sys.modules["asynchat"] = asyncore  # where Python has none any more
+from partway.engine.adapters import asynchat, asyncore
+sys.modules["asyncore"], sys.modules["asynchat"] = asyncore, asynchat  # where Python has none any more
 from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.ioloop import _IOLoop, _read, _write

@@ -910,6 +910,35 @@ def test_watch_calls_for_a_readable_descriptor(real: RealWorld) -> None:
         assert called == [b"!"]
 
 
+def test_what_cannot_be_watched(real: RealWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A descriptor that the engine has, one that cannot be polled, one for nothing: an error, and all is as before."""
+
+    def refuse(descriptor: int, mask: int) -> None:
+        raise PermissionError(1, "as epoll does for files")
+
+    acts = Acts(echo)
+    client = served(real, acts)
+    reactor = real.reactor
+    (listening,) = reactor.table.doors
+    for descriptor in (listening, *reactor.table.by_descriptor):
+        with pytest.raises(ValueError, match=f"descriptor {descriptor} is the engine's own"):
+            reactor.watch(descriptor, lambda: None)
+        with pytest.raises(ValueError, match=f"descriptor {descriptor} is the engine's own"):
+            reactor.unwatch(descriptor)
+    with pytest.raises(ValueError, match="a descriptor is watched for something"):
+        reactor.watch(0)
+    with open(__file__) as file, monkeypatch.context() as patch:
+        patch.setattr(reactor.table.poller, "register", refuse)
+        with pytest.raises(PermissionError):
+            reactor.watch(file.fileno(), lambda: None)
+        with pytest.raises(KeyError):
+            reactor.unwatch(file.fileno())
+    assert set(reactor.table.doors) == {listening}
+    client.say(b"hello")
+    real.until(lambda: client.heard == b"hello")
+    client.close()
+
+
 def test_requests_are_counted(world: World) -> None:
     acts = Acts(lambda machine: (machine.take(), NEXT)[1] if machine.data else IDLE)
     client = served(world, acts)

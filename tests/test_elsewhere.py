@@ -228,6 +228,20 @@ def raises() -> None:
     raise Unpicklable(1, 2)
 
 
+class Odd:
+    """What compares as an array does, whose answer is no truth."""
+
+    def __eq__(self, other: object) -> Any:
+        raise ValueError("ambiguous")
+
+    def __str__(self) -> str:
+        return "odd"
+
+
+def test_what_it_returns_is_compared_with_nothing(desk: Any) -> None:
+    assert desk(calling(lambda line: Odd(), "fork")).ask("") == "odd"
+
+
 def test_a_long_tale(desk: Any) -> None:
     """Nobody need read while the child writes."""
     one = desk(calling(lambda line: "y" * 1_000_000, "fork"))
@@ -335,6 +349,20 @@ def test_a_child_does_not_answer_signals_for_its_parent(desk: Any) -> None:
     assert told == f"{(signal.SIG_DFL, signal.SIG_DFL, -1)}"
 
 
+def test_a_child_of_another_thread_does_not_either() -> None:
+    """Its parent's thread must not touch handlers. The child's only thread is its main one, and may."""
+    script = (
+        "import os, signal, threading\n"
+        "signal.signal(signal.SIGTERM, lambda *words: None)\n"
+        "reading, writing = os.pipe(); os.set_blocking(writing, False); signal.set_wakeup_fd(writing)\n"
+        "def look(): return signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, signal.set_wakeup_fd(-1)\n"
+        "def here(): print(call(look, how='fork'))\n"
+        "thread = threading.Thread(target=here); thread.start(); thread.join()\n"
+        "print(callable(signal.getsignal(signal.SIGTERM)), signal.set_wakeup_fd(-1) == writing)"
+    )
+    assert run(script, "-W", "ignore::DeprecationWarning") == "(True, -1)\nTrue True\n"
+
+
 def test_what_was_said_before_is_said_once() -> None:
     """What stands in a buffer when the child begins is its parent's; what the child says is not lost at its end."""
     assert run("print('before'); call(print, 'child', how='fork')") == "before\nchild\n"
@@ -347,7 +375,7 @@ def test_a_fork_needs_no_thread_and_imports_none() -> None:
     assert run(script) == "set()\n"
 
 
-def run(script: str) -> str:
+def run(script: str, *options: str) -> str:
     """Run a program that may `call` something elsewhere, and nothing else; return what it has said."""
     program = (
         "import sys\n"
@@ -360,7 +388,7 @@ def run(script: str) -> str:
         "    return told[0].result()\n"
     ) + script
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=SECONDS_MOST
+        [sys.executable, "-W", "error", *options, "-c", program], capture_output=True, text=True, timeout=SECONDS_MOST
     )
     assert done.stderr == ""
     return done.stdout

@@ -390,6 +390,27 @@ def test_what_the_program_does_with_it_is_its_own_affair() -> None:
         world.run(1.0)
 
 
+def test_nor_does_it_keep_anybody_waiting() -> None:
+    """Those who queue behind the call of a program that fails are served all the same."""
+    world = World(upper, limits=Limits(calls_max=1))
+
+    def fail(outcome: Outcome) -> None:
+        raise KeyError("the program's")
+
+    world.reactor.call(bytes.upper, b"mine", how="thread", tell=fail)
+    world.reactor.call(bytes.upper, b"mine too", how="thread", tell=fail)
+    (peer,) = world.asks(1)
+    failed = 0
+    for _ in range(3):
+        try:
+            world.run(1.0)
+        except KeyError:
+            failed += 1
+    assert failed == 2 and peer.heard() == b"HELLO\n"
+    assert len(world.reactor.table.offload) == 0
+    world.close()
+
+
 def test_what_ends_a_program_does_not_end_ours() -> None:
     """sys.exit() in a thread is an outcome like another."""
     world = World(upper)

@@ -22,6 +22,7 @@ from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
 import handlers
 import pytest
+from partway import socketserver as short
 from partway.engine import NEXT, READ, Call, Limits, Reactor
 from partway.engine.adapters import socketserver as ours
 from partway.engine.adapters.framing import OneLine
@@ -50,6 +51,13 @@ class Whole(ours.MultiplexingMixIn):
     """Each HTTP request by a handler of its own."""
 
     how = "buffered"
+
+
+class Three(ours.MultiplexingMixIn, socketserver.TCPServer):
+    """The first word of a request says how it is served."""
+
+    def choose(self, request: Any, client_address: Any, data: bytes) -> str | None:
+        return data.split()[0].decode() if b" " in data else None
 
 
 WAITING = {
@@ -315,7 +323,7 @@ def test_wsgiref(mixin: type) -> None:
 # The hooks, and their order.
 
 
-@waiting
+@pytest.mark.parametrize("mixin", [socketserver.ForkingMixIn, *WAITING.values()], ids=["stdlib fork", *WAITING])
 def test_the_hooks_are_called_in_their_order(mixin: type) -> None:
     called: list[str] = []
 
@@ -345,10 +353,8 @@ def test_the_hooks_are_called_in_their_order(mixin: type) -> None:
     while "get_request" in called[3:]:
         called.pop(3 + called[3:].index("get_request"))  # whoever does not block looks once more
     here = ["process_request", "finish_request", "setup", "finish", "shutdown_request", "close_request"]
-    if mixin is ours.ForkingMixIn:
-        here = []  # they are called in the child
-    elif mixin is socketserver.ThreadingMixIn:
-        here[:1] = ["process_request"]
+    if mixin in (socketserver.ForkingMixIn, ours.ForkingMixIn):
+        here = ["process_request", "close_request"]  # the others are called in the child
     assert called == ["server_bind", "server_activate", "get_request", "verify_request", *here, "server_close"]
 
 
@@ -388,6 +394,33 @@ def test_finish_request_of_ones_own(mixin: type) -> None:
 
     with serving(made(mixin, finish_request=finish_request)(LOCAL, handlers.Where)) as server, dial(server) as client:
         assert hear(client) == b"no handler was asked\n"
+
+
+@waiting
+def test_process_request_of_ones_own(mixin: type) -> None:
+    """It is called in the server's own process and thread, before anybody else has the request; or it sends it away."""
+
+    def process_request(self: Any, request: Any, client_address: Any) -> None:
+        self.seen.append((os.getpid(), threading.get_ident(), client_address))
+        if len(self.seen) == 1:
+            super(kind, self).process_request(request, client_address)
+        elif len(self.seen) == 2:
+            self.shutdown_request(request)
+        else:
+            raise RuntimeError("one's own")
+
+    kind = made(mixin, process_request=process_request, seen=[])
+    with serving(kind(LOCAL, handlers.Where)) as server:
+        with dial(server) as client:
+            client.sendall(b"?\n")
+            assert client.recv(10)
+        for _ in range(2):
+            with dial(server) as client:
+                assert hear(client) == b""
+    (serves,) = {seen[:2] for seen in server.seen}
+    assert serves[0] == os.getpid() and serves[1] != threading.get_ident()
+    assert len({seen[2] for seen in server.seen}) == 3
+    assert [str(error) for error in server.errors] == ["one's own"]
 
 
 @waiting
@@ -447,6 +480,103 @@ def test_handle_request_is_not_deaf() -> None:
         silent.close()
 
 
+@pytest.mark.parametrize("mixin", [Switching, Lines, Three, ours.ForkingMixIn])
+def test_handle_request_counts_who_leaves_without_a_word(mixin: type) -> None:
+    """And each request once: who came later is served by the next call."""
+    with made(mixin)(LOCAL, handlers.Capitals) as server:
+        with dial(server):
+            pass
+        server.handle_request()
+        assert server._ended == 1
+        with dial(server) as client:
+            client.sendall(b"fork and\n")
+            client.shutdown(socket.SHUT_WR)
+            server.handle_request()
+            assert client.recv(100) == b"FORK AND\n"
+        assert server._ended == 2
+        while server.reactor.table.rows:
+            server.reactor.step(1.0)
+        assert server._ended == 2
+
+
+def test_a_row_that_is_killed_ends_a_request() -> None:
+    with made(ours.ForkingMixIn)(LOCAL, handlers.Capitals) as server, dial(server) as client:
+        client.sendall(b"half")
+        reactor = server.attach()
+        while not (calls := [row for row in reactor.rows() if row.calls]):
+            reactor.step(1.0)
+        reactor.kill(calls[0].key)
+        server.handle_request()
+        assert (server._begun, server._ended) == (1, 1)
+
+
+@pytest.mark.parametrize("how", ["switching", "thread", "fork"])
+@pytest.mark.parametrize("fate", ["served", "refused", "verify fails", "unanswerable", "sent away"])
+def test_handle_request_of_datagrams(how: str, fate: str) -> None:
+    """Each ends, whatever becomes of it; what goes wrong is told to `handle_error` and leaves nobody's turn."""
+
+    def verify_request(self: Any, request: Any, client_address: Any) -> bool:
+        if fate == "verify fails":
+            raise RuntimeError("verify")
+        return fate != "refused"
+
+    def process_request(self: Any, request: Any, client_address: Any) -> None:
+        if fate != "sent away":
+            super(kind, self).process_request(request, client_address)
+
+    hooks = {"verify_request": verify_request, "process_request": process_request}
+    kind = made(Switching, socketserver.UDPServer, how=how, **hooks)
+    with (
+        kind(LOCAL, handlers.TooMuch if fate == "unanswerable" else handlers.Letters) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        client.settimeout(SECONDS_MOST)
+        client.sendto(b"hello", server.server_address)
+        server.handle_request()
+        assert (server._begun, server._ended) == (1, 1)
+        if fate == "served":
+            assert client.recv(100) == b"HELLO"
+    assert len(server.errors) == (fate in ("verify fails", "unanswerable"))
+
+
+def test_closing_waits_for_datagrams_that_are_served_elsewhere() -> None:
+    with (
+        made(ours.ThreadingMixIn, socketserver.UDPServer)(LOCAL, handlers.LateLetter) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        client.settimeout(SECONDS_MOST)
+        client.sendto(b"hello", server.server_address)
+        reactor = server.attach()
+        while not reactor.totals().calls:
+            reactor.step(1.0)
+        server.server_close()
+        assert server._ended == 1
+
+
+class ThreeOfLetters(ours.MultiplexingMixIn, socketserver.UDPServer):
+    """The first word of a datagram says how it is served."""
+
+    def choose(self, request: Any, client_address: Any, data: bytes) -> str | None:
+        return data.decode() if data != b"default" else None
+
+
+@pytest.mark.parametrize("how", ["inline", "fork", "thread", "default", "magic"])
+def test_each_datagram_in_its_own_way(how: str) -> None:
+    kind = made(ThreeOfLetters, socketserver.UDPServer)
+    with kind(LOCAL, handlers.WhereLetter) as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(SECONDS_MOST)
+        client.sendto(how.encode(), server.server_address)
+        server.handle_request()
+        if how == "magic":
+            assert "choose() returned 'magic'" in str(server.errors[0])
+            return
+        here = os.getpid(), threading.get_ident()
+        pid, thread = map(int, client.recv(100).split())
+        assert (pid == here[0], thread == here[1]) == {"fork": (False, True), "thread": (True, False)}.get(
+            how, (True, True)
+        )
+
+
 def test_shutdown_from_within_a_handler() -> None:
     """Where the original would wait for itself."""
 
@@ -491,13 +621,6 @@ def test_one_reactor_for_several_servers() -> None:
                         heard.add(channel.recv(100)[:5])
     assert b"HELLO" in heard and len(heard) == 2
     reactor.close()
-
-
-class Three(ours.MultiplexingMixIn, socketserver.TCPServer):
-    """The first word of a request says how it is served."""
-
-    def choose(self, request: Any, client_address: Any, data: bytes) -> str | None:
-        return data.split()[0].decode() if b" " in data else None
 
 
 @pytest.mark.parametrize("how", ["switching", "fork", "thread", "inline"])
@@ -644,6 +767,14 @@ def hear_what_comes(channel: socket.socket) -> int:
         while data := channel.recv(65536):
             count += len(data)
     return count
+
+
+def test_the_short_name() -> None:
+    """It has what programs take from `socketserver`, and nothing of its own."""
+    for name in short.__all__:
+        assert getattr(short, name) is getattr(ours, name)
+    missing = set(socketserver.__all__) - set(short.__all__)
+    assert all(name.startswith(("Threading", "Forking")) for name in missing), missing
 
 
 # What cannot be.

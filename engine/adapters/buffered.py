@@ -54,13 +54,24 @@ class Answer:
 
 
 class Buffered:
-    """A machine that runs `serve` once for each request, on a connection of its own in memory."""
+    """A machine that runs `serve` once for each request, on a connection of its own in memory.
 
-    def __init__(self, row: Row, connection: Connection, framer: Framer, serve: Callable[[Connection], None]) -> None:
+    `over()` is called where it ends before the first.
+    """
+
+    def __init__(
+        self,
+        row: Row,
+        connection: Connection,
+        framer: Framer,
+        serve: Callable[[Connection], None],
+        over: Callable[[], None],
+    ) -> None:
         self.row = row
         self.connection = connection
         self.framer = framer
         self.serve = serve
+        self.over_unserved: Callable[[], None] | None = over
         self.inbox = Inbox(row)
         self.over = False  # the peer's end has come
         self.goes_on = True  # the handler has kept the connection
@@ -96,6 +107,7 @@ class Buffered:
         answer = self.answer = Answer(self.row.limits.spool_bytes)
         connection = Connection(self.connection.channel)
         way = connection.way = Memory(request, answer.write)
+        self.over_unserved = None
         self.serve(connection)
         self.goes_on = way.wanted_more and not self.over
         self.answered = True
@@ -109,6 +121,8 @@ class Buffered:
     def ended(self, reason: Reason) -> None:
         """Free what is left of an answer."""
         self._forget_answer()
+        if self.over_unserved is not None:
+            self.over_unserved()
 
     def refuse(self, reason: Reason) -> bytes | None:
         """Answer a mistake of the peer's that the protocol has a number for; else say nothing."""

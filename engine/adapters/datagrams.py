@@ -4,10 +4,12 @@ So its handler runs in one go; or in a child or a thread, which answers by a soc
 it comes back, because a child has no descriptor of its parent's.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..machine import Outcome
 from ..reactor import Reactor
+from .lending import check_how
 
 Letter = tuple[bytes, Any]
 
@@ -17,6 +19,10 @@ class Requests(Protocol):
 
     how: str
     socket: Any
+
+    def choose(self, request: Any, client_address: Any, data: bytes, /) -> str | None:
+        """Say how to serve one."""
+        ...
 
     def get_request(self) -> tuple[Any, Any]:
         """Receive one."""
@@ -34,8 +40,24 @@ class Requests(Protocol):
         """Run its handler."""
         ...
 
+    def serve_elsewhere(self, request: Any, client_address: Any, begin: Callable[[], None], /) -> None:
+        """Have `begin` called, unless its program does otherwise."""
+        ...
+
+    def process_request_thread(self, request: Any, client_address: Any, /) -> None:
+        """Run its handler elsewhere."""
+        ...
+
+    def handle_error(self, request: Any, client_address: Any, /) -> None:
+        """Hear of an exception."""
+        ...
+
     def began(self) -> None:
         """Count it."""
+        ...
+
+    def ended(self) -> None:
+        """Count its end."""
         ...
 
     def failed(self, request: Any, client_address: Any, error: Exception, /) -> None:
@@ -50,6 +72,7 @@ class DatagramRequests:
         self._reactor = reactor
         self._server = server
         self._descriptor = server.socket.fileno()
+        self.elsewhere = 0  # that have begun there and not ended
         reactor.watch(self._descriptor, self._ready)
 
     def close(self) -> None:
@@ -67,28 +90,47 @@ class DatagramRequests:
     def _serve(self, request: Any, client_address: Any) -> None:
         server = self._server
         server.began()
-        if not server.verify_request(request, client_address):
-            server.shutdown_request(request)
-        elif server.how in ("fork", "thread"):
-            self._serve_elsewhere(request, client_address)
-        else:
+        how = self._how(request, client_address)
+        if how in ("fork", "thread"):
+            before = self.elsewhere
+            server.serve_elsewhere(request, client_address, lambda: self._ask(request, client_address, how))
+            if self.elsewhere > before:
+                return  # it is told of
+        elif how:
             server.serve(request, client_address)
+        server.ended()
 
-    def _serve_elsewhere(self, request: Any, client_address: Any) -> None:
+    def _how(self, request: Any, client_address: Any) -> str:
+        """Return how a datagram is to be served; "" for one that is not, which has been ended."""
+        server = self._server
+        try:
+            if server.verify_request(request, client_address):
+                how = server.choose(request, client_address, request[0]) or server.how
+                check_how(how)
+                return how
+        except Exception:
+            server.handle_error(request, client_address)
+        server.shutdown_request(request)
+        return ""
+
+    def _ask(self, request: Any, client_address: Any, how: str) -> None:
         def tell(outcome: Outcome) -> None:
-            if isinstance(outcome.error, Exception):
-                self._server.failed(request, client_address, outcome.error)
-                return
-            for data, where in outcome.value:
-                self._server.socket.sendto(data, where)
+            self.elsewhere -= 1
+            self._server.ended()
+            try:
+                for data, where in outcome.result():
+                    self._server.socket.sendto(data, where)
+            except Exception as error:  # of the call's, or no room for an answer: nobody waits for that
+                self._server.failed(request, client_address, error)
 
-        self._reactor.call(_answers, self._server, request[0], client_address, how=self._server.how, tell=tell)
+        self.elsewhere += 1
+        self._reactor.call(_answers, self._server, request[0], client_address, how=how, tell=tell)
 
 
 def _answers(server: Requests, data: bytes, client_address: Any) -> list[Letter]:
     """Serve a datagram elsewhere; return what is to be sent."""
     letters = Letters()
-    server.serve((data, letters), client_address)
+    server.process_request_thread((data, letters), client_address)
     return letters.sent
 
 

@@ -96,8 +96,8 @@ class Handling(Generating):
     """A request handler of `socketserver` whose `handle()` is a generator.
 
     `setup()` and `finish()` are called before and after it, `handle_error()` for an exception. `self.request` tells
-    addresses and sets options; what is read and written is yielded. `finish_request()` is not asked: it would have run
-    the handler to its end.
+    addresses and sets options; what is read and written is yielded. `process_request()` and `finish_request()` are not
+    asked: they would have run the handler to its end.
     """
 
     def __init__(self, row: Row, connection: Any, server: Any) -> None:
@@ -107,8 +107,15 @@ class Handling(Generating):
         self.server = server
         self.handler = handler = kind.__new__(kind)
         handler.request, handler.client_address, handler.server = connection, row.peer, server
-        handler.setup()
-        super().__init__(row, handler.handle())
+        super().__init__(row, self._live())
+        self.name = kind.__name__
+
+    def _live(self) -> Steps:
+        self.handler.setup()
+        try:
+            yield from self.handler.handle()
+        finally:
+            self.handler.finish()
 
     def step(self) -> Want:
         """Go on. An exception of the handler's is told to its server, as it would have been."""
@@ -121,10 +128,9 @@ class Handling(Generating):
             return CLOSE
 
     def ended(self, reason: Reason) -> None:
-        """Close the generator and let the handler finish, whatever has come between."""
+        """Close the generator, which lets the handler finish, whatever has come between."""
         try:
             super().ended(reason)
-            self.handler.finish()
         except Exception:
             self.server.handle_error(self.connection, self.row.peer)
         finally:

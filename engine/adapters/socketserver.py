@@ -35,10 +35,9 @@ from ..row import Row
 from .connection import Blocking, Connection
 from .datagrams import DatagramRequests
 from .framing import Framer, OneHttpRequest
-from .lending import Choosing, Lending
+from .lending import HOWS, Choosing, Lending, check_how
 from .listening import ServerListening
 
-HOWS = ("switching", "buffered", "fork", "thread", "inline")
 NEVER = float("inf")
 PATIENT = Limits(
     opening_seconds=NEVER,
@@ -94,16 +93,17 @@ class MultiplexingMixIn(socketserver.BaseServer):
         self._patience: float | None = None  # the listening socket's own timeout
         self._begun = 0  # requests
         self._ended = 0
+        self._begin_elsewhere: Callable[[], None] | None = None  # what `process_request` is asked for
         self._stopping = False
         self._serving: int | None = None  # the thread that serves for ever
         self._bell: socket.socket | None = None
         self._stopped = threading.Event()
         super().__init__(*words, **named)
 
-    def choose(self, request: Connection, client_address: Any, data: bytes) -> str | None:
+    def choose(self, request: Any, client_address: Any, data: bytes) -> str | None:
         """Say how to serve a request of which so much has come; None to see more. May be overridden.
 
-        The default says `how`, before anything has come.
+        The default says `how`, before anything has come. A datagram has come whole: None stands for `how` then.
         """
         return self.how
 
@@ -197,21 +197,48 @@ class MultiplexingMixIn(socketserver.BaseServer):
 
     def _end(self) -> None:
         """Admit nobody any more, and end what has begun. In a reactor that was given to `attach` requests live on."""
-        reactor = self.reactor
-        if self._door is not None:
-            self._door.close()
-            self._door = None
+        reactor, door, self._door = self.reactor, self._door, None
+        if door is not None:
+            door.close()
         if reactor is None or reactor.stepping:
             return
         self.reactor = None
         if self._owned:
             if self.block_on_close:
-                reactor.drain(self.limits.drain_seconds)
-                while reactor.table.rows or reactor.totals().calls:
-                    reactor.step()
+                self._drain(reactor, door)
             reactor.close()
 
+    def _drain(self, reactor: Reactor, door: Listener | DatagramRequests | None) -> None:
+        """Take turns until all that has begun has ended, or the time for that has passed."""
+        late: list[bool] = []
+        reactor.drain(self.limits.drain_seconds)
+        reactor.after(self.limits.drain_seconds, lambda: late.append(True))
+        while reactor.table.rows or (not late and self._elsewhere(reactor, door)):
+            reactor.step()
+
+    def _elsewhere(self, reactor: Reactor, door: Listener | DatagramRequests | None) -> int:
+        """Count threads and children that have no row, and datagrams that they have not answered."""
+        letters = door.elsewhere if isinstance(door, DatagramRequests) else 0
+        return letters + reactor.totals().calls
+
     # One request.
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Have a request finished: here, or where `process_request_thread` does it."""
+        begin, self._begin_elsewhere = self._begin_elsewhere, None
+        if begin is None:
+            super().process_request(request, client_address)
+        else:
+            begin()
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Finish a request in a thread, as the original's does; or in a child."""
+        try:
+            self.finish_request(request, client_address)
+        except Exception:
+            self.handle_error(request, client_address)
+        finally:
+            self.shutdown_request(request)
 
     def serve(self, request: Any, client_address: Any) -> None:
         """Run the handler, by the hooks that the original calls, in its order."""
@@ -223,8 +250,14 @@ class MultiplexingMixIn(socketserver.BaseServer):
         except BaseException:
             self.shutdown_request(request)
             raise
+
+    def serve_elsewhere(self, request: Any, client_address: Any, begin: Callable[[], None]) -> None:
+        """Have `process_request` call `begin`; one that is overridden may do without."""
+        self._begin_elsewhere = begin
+        try:
+            self.serve(request, client_address)
         finally:
-            self.ended()
+            self._begin_elsewhere = None
 
     def began(self) -> None:
         """Count a request that has begun."""
@@ -259,22 +292,25 @@ class MultiplexingMixIn(socketserver.BaseServer):
         self.began()
         if type(self).choose is MultiplexingMixIn.choose:
             return make(row, connection, self.how)
-        return Choosing(row, partial(self.choose, connection, row.peer), partial(make, row, connection))
+        return Choosing(row, partial(self.choose, connection, row.peer), partial(make, row, connection), self.ended)
 
     def _machine(self, row: Row, connection: Connection, how: str) -> Machine:
         address = row.peer
+        check_how(how)
         if how == "switching":
             from .switching import Switching
 
-            return Switching(row, connection, partial(self.serve, connection, address))
+            return Switching(row, connection, partial(self._serve_here, connection, address))
         if how == "buffered":
             from .buffered import Buffered
 
-            return Buffered(row, connection, self._framer(), lambda one: self.serve(one, address))
-        if how not in HOWS:
-            raise ValueError(f"choose() returned {how!r}, which is none of {', '.join(HOWS)}")
+            return Buffered(row, connection, self._framer(), lambda one: self._serve_here(one, address), self.ended)
         return Lending(
-            row, how, partial(self._serve_lent, connection, address), partial(self._over, connection, address)
+            row,
+            how,
+            lambda begin: self.serve_elsewhere(connection, address, begin),
+            partial(self._serve_lent, connection, address),
+            partial(self._over, connection, address, how),
         )
 
     def _framer(self) -> Framer:
@@ -285,14 +321,22 @@ class MultiplexingMixIn(socketserver.BaseServer):
             return OneHttpRequest()
         raise TypeError(f"{type(self).__name__}.framer has to say where a buffered request ends")
 
+    def _serve_here(self, request: Connection, address: Any) -> None:
+        try:
+            self.serve(request, address)
+        finally:
+            self.ended()
+
     def _serve_lent(self, connection: Connection, address: Any, channel: Any, unread: bytes) -> None:
         """Run the handler where it may block."""
         connection.way = Blocking(channel, unread, connection.gettimeout())
-        self.serve(connection, address)
+        self.process_request_thread(connection, address)
 
-    def _over(self, connection: Connection, address: Any, error: Exception | None) -> None:
+    def _over(self, connection: Any, address: Any, how: str, error: Exception | None) -> None:
         """A child or a thread has ended."""
         self.ended()
+        if how == "fork":
+            self.close_request(connection)  # the original closes what its child has, too
         if error is not None:
             self.failed(connection, address, error)
 
