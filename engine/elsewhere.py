@@ -6,10 +6,14 @@ of the call that wanted it, and of nothing else.
 
 import os
 from errno import ENOSYS
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .machine import Call, Outcome
 from .platform import Channel, Work
+
+if TYPE_CHECKING:
+    from .executors import Executors
+    from .fork import Child
 
 
 class Outside:
@@ -19,7 +23,8 @@ class Outside:
         self._calls_max = calls_max
         self._bytes_max = bytes_max
         self._waits = waits
-        self._executors: Any = None
+        self._child: type[Child] | None = None
+        self._executors: Executors | None = None
 
     def begin(self, call: Call, channel: Channel | None) -> Work:
         """Begin a call. Raises OSError, RuntimeError or ImportError where the system lacks the way, or room for it."""
@@ -29,17 +34,18 @@ class Outside:
         if how == "fork":
             if not hasattr(os, "fork") or not hasattr(os, "waitpid"):
                 raise OSError(ENOSYS, "this platform has no fork")
-            from .fork import Child
+            if self._child is None:
+                from .fork import Child
 
-            return Child(call, channel, self._bytes_max, self._waits)
+                self._child = Child
+            return self._child(call, channel, self._bytes_max, self._waits)
         if how not in ("thread", "process") and not callable(getattr(how, "submit", None)):
             raise ValueError(f"{call!r}: how is inline, fork, thread or process, or has a submit()")
         if self._executors is None:
             from .executors import Executors
 
             self._executors = Executors(self._calls_max, self._waits)
-        work: Work = self._executors.begin(call, channel)
-        return work
+        return self._executors.begin(call, channel)
 
     def close(self, wait: bool) -> None:
         """Begin nothing more; what a thread has begun it does to the end."""
@@ -48,15 +54,19 @@ class Outside:
 
 
 def outcome_of(call: Call, channel: Any = None) -> Outcome:
-    """Do a call here and now, on a connection that blocks if one is lent to it."""
-    arguments = call.arguments
+    """Do a call here and now."""
     try:
-        if channel is not None:
-            channel.setblocking(True)
-            arguments = (channel, *arguments)
-        return Outcome(call.function(*arguments))
+        return Outcome(call.function(*arguments_of(call, channel)))
     except Exception as error:
         return Outcome(error=error)
+
+
+def arguments_of(call: Call, channel: Any = None) -> tuple[Any, ...]:
+    """Return a call's arguments; a connection that is lent to it comes first, and blocks from now on."""
+    if channel is None:
+        return call.arguments
+    channel.setblocking(True)
+    return (channel, *call.arguments)
 
 
 class Inline:

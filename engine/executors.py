@@ -87,7 +87,7 @@ class Promise:
         self._lock = threading.Lock()
         self._bell = _Bell() if waits and _Bell.possible else None
         self._kept = False
-        self.descriptors = (self._bell.reading,) if self._bell is not None else ()
+        self.descriptors: tuple[int, ...] = (self._bell.reading,) if self._bell is not None else ()
         future.add_done_callback(self._keep)
 
     def _keep(self, future: "Future[Any]") -> None:

@@ -6,10 +6,11 @@ in which it writes what came of it. It is reaped by its own number; pidfd_open(2
 when it has ended, by which one is seen that was killed. It is the first of a process group: Ctrl-C is for the parent to
 answer, which lets its children end, and who kills it kills what it has started.
 
-After a fork each page that either side writes to is copied, and Python writes to whatever it looks at. So what can be
-done before is done before: of a child's 600 us of its own, asking for signals' handlers alone took 450.
+After a fork each page that either side writes to is copied, and Python writes to whatever it looks at. So little is
+looked at here: `signal` makes enums of all that it returns, and those cost more than the fork, on both sides.
 """
 
+import _signal as signals  # type: ignore[import-not-found]
 import gc
 import os
 import pickle
@@ -17,17 +18,16 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from tempfile import TemporaryFile
 from traceback import format_exception
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
-from .elsewhere import outcome_of
+from .elsewhere import arguments_of
 from .machine import Call, CallError, Outcome
 from .platform import Channel
 
 DESCRIPTORS_MOST = 2**31 - 1
 HANDLED = [
-    getattr(signal, name)
+    int(getattr(signal, name))
     for name in ["SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGIO"]
     if hasattr(signal, name)
 ]
@@ -62,13 +62,11 @@ class Child:
             if not pid:
                 return None
             self._status = status
-        return self._outcome(self._status)
+        if self._status:
+            return Outcome(error=CallError(f"{self.name} {_how(self._status)} without telling what came of it"))
+        return self._told() if os.fstat(self._file).st_size else NOTHING
 
-    def _outcome(self, status: int) -> Outcome:
-        if status:
-            return Outcome(error=CallError(f"{self.name} {_how(status)} without telling what came of it"))
-        if not os.fstat(self._file).st_size:
-            return NOTHING
+    def _told(self) -> Outcome:
         try:
             with os.fdopen(os.dup(self._file), "rb") as file:
                 file.seek(0)
@@ -98,83 +96,74 @@ def _file_in_memory() -> int:
     """Return a descriptor of a file that has no name, in memory where the system has such files (memfd_create(2))."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("call", os.MFD_CLOEXEC)
+    from tempfile import TemporaryFile
+
     with TemporaryFile() as file:
         return os.dup(file.fileno())
 
 
 def _fork(call: Call, channel: Channel | None, file: int, bytes_max: int) -> int:
     """Fork, and return the child's number; the child never comes back."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            with suppress(OSError, ValueError):
-                stream.flush()  # else both would say it
-    handlers = {number: signal.getsignal(number) for number in HANDLED}
-    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
-    kept = sorted([0, 1, 2, file] if channel is None else [0, 1, 2, file, channel.fileno()])
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)  # none is for the child, and none is lost
-    woken = _forget_signals(handlers)
+    _flush()  # else both would say it
+    kept = [0, 1, 2, file] if channel is None else [0, 1, 2, file, channel.fileno()]
+    kept.sort()
+    arguments = arguments_of(call, channel)
+    mask = signals.pthread_sigmask(signals.SIG_BLOCK, HANDLED)  # until a child has forgotten its parent's handlers
     try:
         pid = os.fork()
         if not pid:
-            theirs = handlers if woken is None else {}  # a child's only thread may do what this one could not
-            _live(kept, theirs, mask, lambda: _say(file, _do(call, channel), bytes_max))
+            _live(kept, mask, call.function, arguments, file, bytes_max)
     finally:
-        if woken is not None:
-            signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signals.pthread_sigmask(signals.SIG_SETMASK, mask)
     return pid
 
 
-def _forget_signals(handlers: dict[int, Any]) -> int | None:
-    """Do without the program's handlers for a moment; return where it was woken, None in a thread, which has none."""
-    try:
-        woken = signal.set_wakeup_fd(-1)
-    except ValueError:
-        return None
-    for number in handlers:
-        signal.signal(number, signal.SIG_DFL)
-    return woken
-
-
-def _live(kept: list[int], handlers: dict[int, Any], mask: Any, work: Callable[[], None]) -> NoReturn:
+def _live(
+    kept: list[int],
+    mask: set[int],
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    file: int,
+    bytes_max: int,
+) -> NoReturn:
     """Be the child. Nothing of what the program would do at its end is done here: no `finally`, no `atexit`."""
     code = 1
     try:
         gc.freeze()  # what was there before is the parent's: a collection would copy it all
         os.setpgid(0, 0)
         _close_all_but(kept)
-        if handlers:
-            _forget_signals(handlers)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        work()
+        signals.set_wakeup_fd(-1)
+        for number in HANDLED:
+            if callable(signals.getsignal(number)):
+                signals.signal(number, signals.SIG_DFL)
+        signals.pthread_sigmask(signals.SIG_SETMASK, mask)
+        value = function(*arguments)
+        if value is not None:  # that goes without saying
+            _say(file, value, None, bytes_max)
         code = 0
-    except BaseException:
-        sys.excepthook(*cast(Any, sys.exc_info()))
+    except Exception as error:
+        error.add_note("".join(format_exception(error)))  # the parent's traceback will not have been here
+        _say(file, None, error, bytes_max)
+        code = 0
+    except BaseException as error:  # sys.exit() ends this child, and must not end the parent
+        _say(file, None, CallError(f"the child ended by {error!r}"), bytes_max)
+        code = 0
     finally:
-        with suppress(BaseException):
-            sys.stdout.flush()
-        with suppress(BaseException):
-            sys.stderr.flush()
+        _flush()
         os._exit(code)
 
 
-def _do(call: Call, channel: Channel | None) -> Outcome:
-    try:
-        outcome = outcome_of(call, channel)
-    except BaseException as error:  # sys.exit() ends this child, and must not end the parent
-        return Outcome(error=CallError(f"the child ended by {error!r}"))
-    if outcome.error is not None:  # the parent's traceback will not have been here
-        outcome.error.add_note("".join(format_exception(outcome.error)))
-    return outcome
+def _flush() -> None:
+    """Let what was printed go out."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):  # there is none, or it is full, or closed
+            pass
 
 
-def _say(file: int, outcome: Outcome, bytes_max: int) -> None:
-    """Write it down for the parent, in words where it cannot be pickled or is too much; None goes without saying."""
-    value, error, _ = outcome
-    if value is None and error is None:
-        return
+def _say(file: int, value: Any, error: Exception | None, bytes_max: int) -> None:
+    """Write it down for the parent, in words where it cannot be pickled or is too much."""
     try:
         data = pickle.dumps((value, error))
         if error is not None:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .machine import Call, CallError, Outcome
-from .platform import READABLE, Channel, Work
+from .platform import READABLE, Work
 from .row import LINGERING, Row
 from .stream_row import StreamRow
 
@@ -50,11 +50,6 @@ class Ticket:
     def ready(self, mask: int) -> None:
         """Look whether it is over."""
         self.offload.look(self)
-
-    @property
-    def channel(self) -> Channel | None:
-        """What is lent to it."""
-        return self.row.channel if self.call.lend and isinstance(self.row, StreamRow) else None
 
 
 class Offload:
@@ -130,10 +125,13 @@ class Offload:
             self._tell(ticket, Outcome(error=BlockingIOError(EAGAIN, "too many calls wait already")))
 
     def _start(self, ticket: Ticket) -> None:
+        call, row, channel = ticket.call, ticket.row, None
         try:
-            if ticket.call.lend and ticket.channel is None:
-                raise ValueError("a row of datagrams has no connection to lend")
-            work = self._elsewhere.begin(ticket.call, ticket.channel)
+            if call.lend:
+                if not isinstance(row, StreamRow):
+                    raise ValueError("a row of datagrams has no connection to lend")
+                channel = row.channel
+            work = self._elsewhere.begin(call, channel)
         except Exception as error:  # the platform has no such way, or no room now
             self._tell(ticket, Outcome(error=error))
             return
@@ -178,7 +176,10 @@ class Offload:
             if ticket.tell is not None:  # what it raises leaves through a turn, and keeps nobody's call from beginning
                 table.call_at(table.now, partial(ticket.tell, outcome))
             return
-        self._forget(ticket, row)
+        tickets = self._of_row[row.key]
+        del tickets[ticket.number]
+        if not tickets:
+            del self._of_row[row.key]
         if row.state >= LINGERING:
             return
         if ticket.waited_for:
@@ -186,17 +187,11 @@ class Offload:
             if isinstance(row, StreamRow) and ticket.call.lend:
                 table.platform.take_back(row.channel)
         try:
-            row.machine.resume(outcome._replace(tag=ticket.tag))  # type: ignore[attr-defined]
+            row.machine.resume(Outcome(outcome.value, outcome.error, ticket.tag))  # type: ignore[attr-defined]
         except Exception as error:
             table.blame(row, "resume", error)
         else:
             table.wake(row)
-
-    def _forget(self, ticket: Ticket, row: Row) -> None:
-        tickets = self._of_row[row.key]
-        del tickets[ticket.number]
-        if not tickets:
-            del self._of_row[row.key]
 
     def _poll_soon(self) -> None:
         if not self._polling:

@@ -204,6 +204,54 @@ def test_loads_of_datagrams_do_not_believe_a_server_that_lies(load: str, answer:
     assert fnmatch(drive(load, answer), complaint)
 
 
+def test_forks(bench: Callable[..., Run]) -> None:
+    run = bench("forks", "--requests", "12", "--connections", "3", "--rounds", "1")
+    assert (run.code, run.said.err, run.whole["without"]) == (0, "", [])
+    assert set(run.figures()) == {"partway", "plain", "bare", "adapter", "socketserver"}
+    assert min(run.figures().values()) > 0
+    assert "one line of 64 bytes that a child answers, 3 at once" in run.said.out
+
+
+def test_what_children_have_used_is_their_parents() -> None:
+    """Once it has waited for them."""
+    script = (
+        "import os, time\n"
+        "if not os.fork():\n"
+        "    while time.process_time() < 0.15: pass\n"
+        "    os._exit(0)\n"
+        "os.wait(); print('PORT 1', flush=True); input()"
+    )
+    with Child((sys.executable, "-c", script), CORE) as process:
+        process.port()
+        used = measure.settled_usage(process.pid)
+    assert used.nanoseconds >= 120_000_000 and used.user_ticks + used.system_ticks >= 12
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [("line.upper()", ""), ("line", "load: an answer is wrong"), ("line[:5].upper()", "load: an answer is cut short")],
+)
+def test_the_load_of_forks_does_not_believe_a_server_that_lies(said: str, complaint: str) -> None:
+    program = [
+        "import socket",
+        "listener = socket.create_server(('127.0.0.1', 0))",
+        "print('PORT', listener.getsockname()[1], flush=True)",
+        "while True:",
+        "    with listener.accept()[0] as channel:",
+        "        line = channel.recv(65536)",
+        f"        channel.sendall({said})",
+    ]
+    with Child((sys.executable, "-c", "\n".join(program)), CORE) as process:
+        words = (sys.executable, str(PEERS / "forks_load.py"), str(process.port()), "3", "64")
+        with Child(words, CORE) as driver:
+            driver.ask(7)
+            if complaint:
+                with pytest.raises(UnableError, match=complaint):
+                    driver.line("DONE", SECONDS_MOST)
+            else:
+                driver.line("DONE", SECONDS_MOST)
+
+
 FEW_ROWS = ("rows", "--rows", "300,20", "--active", "20", "--rounds", "2", "--turns", "3")
 
 

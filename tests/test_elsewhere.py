@@ -267,6 +267,19 @@ def kind_of(name: str) -> str:
         return ""
 
 
+def test_a_tale_that_cannot_be_written(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is not taken for one of nothing."""
+
+    def write(file: int, data: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    def fill(line: str) -> str:
+        os.write = write
+        return "a tale"
+
+    assert "has ended with exit code 1 without telling" in desk(calling(fill, "fork")).ask("")
+
+
 def test_without_files_in_memory(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "memfd_create")
     assert desk(calling(upper, "fork")).ask("hello") == "HELLO"

@@ -13,7 +13,13 @@ import pytest
 from partway.stress.scorecard.servers import ENTRIES, LARGE_BYTES, Entry, make_site, version_of
 from partway.stress.scorecard.started import Started
 
-FOLDERS = {"partway http": 405, "http.server": 501, "nginx": 405}  # what they say of a body
+FOLDERS = {
+    "partway http": 405,
+    "http.server": 501,
+    "nginx": 405,
+    "partway switching": 501,
+    "partway buffered": 501,
+}  # what they say of a body
 
 
 SECONDS_MOST = 20.0

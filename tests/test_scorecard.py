@@ -130,6 +130,7 @@ def beside_report(**changes: Any) -> dict[str, Any]:
     return {
         "date": "2026-11-23T01:02:03+00:00",
         "clients": 19000,
+        "kinds": None,
         "seconds": 40,
         "interrupted": False,
         "versions": {"good": "1", "none": "2"},
@@ -175,10 +176,11 @@ def site(tmp_path: Path) -> Path:
 
 def test_the_ones_that_need_no_package_are_always_here() -> None:
     known = {entry.name: version_of(entry) for entry in ENTRIES if not entry.package and entry.name != "nginx"}
-    assert set(known) == {"partway", "partway http", "http.server"}
+    assert set(known) == {"partway", "partway http", "http.server", "partway switching", "partway buffered"}
     assert all(known.values())
     assert version_of(Entry("x", "a-package-that-nobody-has", "")) is None
-    assert len({entry.name for entry in ENTRIES}) == len(ENTRIES) == 17
+    assert len({entry.name for entry in ENTRIES}) == len(ENTRIES)
+    assert sum(not entry.rare for entry in ENTRIES) == 17, "README counts them"
 
 
 def test_a_command_with_all_filled_in(site: Path, tmp_path: Path) -> None:
@@ -287,6 +289,17 @@ def test_beside_a_crowd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "<figure class" in html_file.read_text()
 
 
+@pytest.mark.usefixtures("two", "fonts")
+def test_beside_a_crowd_of_one_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    json_file, html_file = tmp_path / "card.json", tmp_path / "card.html"
+    words = ["stress", "scorecard", "--beside", "6", "--kinds", "silent,drip-head", "--seconds", "2"]
+    assert main([*words, "--json", str(json_file), "--html", str(html_file)]) == 0
+    assert " 6 clients of silent and drip-head, 2 s each\n" in capsys.readouterr().out
+    crowds = json.loads(json_file.read_text())["servers"]["partway"]["crowds"]
+    assert {name: crowd["started"] for name, crowd in crowds.items()} == {"silent": 3, "drip-head": 3}
+    assert "in turn, silent and drip-head" in html_file.read_text()
+
+
 def readme() -> list[str]:
     lines = (Path(__file__).resolve().parent.parent / "README.md").read_text().splitlines()
     return [line.strip() for line in lines if line.startswith("    partway stress scorecard --")]
@@ -359,6 +372,8 @@ def words_that_run(process: psutil.Process) -> list[str]:
         (("--seconds", "x"), "not a number from 1"),
         (("--beside", "-1"), "not a number from 1"),
         (("--json", "/nowhere/x"), "cannot be written"),
+        (("--kinds", "silent"), "--kinds needs --beside"),
+        (("--beside", "9", "--kinds", "flood"), "'flood' is none of silent, "),
         (("silent",), "unrecognized arguments: silent"),
     ],
 )

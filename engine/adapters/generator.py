@@ -97,7 +97,7 @@ class Handling(Generating):
 
     `setup()` and `finish()` are called before and after it, `handle_error()` for an exception. `self.request` tells
     addresses and sets options; what is read and written is yielded. `process_request()` and `finish_request()` are not
-    asked: they would have run the handler to its end.
+    asked: they would have run the handler to its end; nor is `__init__()`, for the same reason.
     """
 
     def __init__(self, row: Row, connection: Any, server: Any) -> None:

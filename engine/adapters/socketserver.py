@@ -276,8 +276,9 @@ class MultiplexingMixIn(socketserver.BaseServer):
 
     def _maker(self) -> Callable[[Row, Connection, str], Machine]:
         """Return what makes a row's machine; what it needs is looked for now."""
-        handler = self.RequestHandlerClass
-        if inspect.isgeneratorfunction(getattr(handler, "handle", None)):
+        if inspect.isgeneratorfunction(getattr(self._handler(), "handle", None)):
+            if self._handler() is not self.RequestHandlerClass:
+                raise TypeError("a handler whose handle() is a generator gets no arguments")
             from .generator import Handling
 
             return lambda row, connection, how: Handling(row, connection, self)
@@ -316,10 +317,15 @@ class MultiplexingMixIn(socketserver.BaseServer):
     def _framer(self) -> Framer:
         if self.framer is not None:
             return self.framer()
-        http, handler = sys.modules.get("http.server"), self.RequestHandlerClass
+        http, handler = sys.modules.get("http.server"), self._handler()
         if http is not None and isinstance(handler, type) and issubclass(handler, http.BaseHTTPRequestHandler):
             return OneHttpRequest()
         raise TypeError(f"{type(self).__name__}.framer has to say where a buffered request ends")
+
+    def _handler(self) -> Any:
+        """Return the class of the handlers, which may be given some of their arguments by `functools.partial`."""
+        handler: Any = self.RequestHandlerClass
+        return handler.func if isinstance(handler, partial) else handler
 
     def _serve_here(self, request: Connection, address: Any) -> None:
         try:

@@ -10,8 +10,9 @@ and so finds now 5 and now 48 requests in a poll.
 what a connection costs that says nothing, or half a head. `rows` is partway alone: tables of a
 thousand rows to a million, whose sizes take turns too; it fails where a turn's cost grows by more
 than caches explain. `datagrams` is an echo over UDP, `exchanges` partway alone with up to a million
-half-done ones on one socket. Only public tools are needed: Linux, Python, and for some peers `cc`, uvloop
-and nginx; if one is missing the report says so.
+half-done ones on one socket. `forks` is CPU time where a child answers.
+Only public tools are needed: Linux, Python, and for some peers `cc`, uvloop and nginx; if one is
+missing the report says so.
 """
 
 import argparse
@@ -43,6 +44,7 @@ from .beside import (
 )
 from .datagrams import DATAGRAM_SERVERS, DNS_SERVERS, ON_THEIR_WAY_MOST, bench_datagrams, bench_dns, bench_exchanges
 from .figures import Report, table
+from .forks import FORK_SERVERS, FORKS_MOST, bench_forks
 from .measure import Bench, UnableError
 from .tables import bench_rows
 
@@ -56,6 +58,7 @@ BENCHES = {
     "datagrams": bench_datagrams,
     "exchanges": bench_exchanges,
     "dns": bench_dns,
+    "forks": bench_forks,
 }
 
 
@@ -98,6 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_load(dns, requests=5_000, connections=20, most=ON_THEIR_WAY_MOST)
     dns.add_argument("--names", type=number(1, 1_000), default=100, help="in the zone")
     _add_common(dns, DNS_SERVERS, DNS_SERVERS)
+    forks = kinds.add_parser("forks", help="CPU time of the server and its children where a child answers")
+    _add_load(forks, requests=500, connections=1, most=FORKS_MOST)
+    forks.add_argument("--size", type=number(2, 32_768), default=64, help="bytes in a line")
+    _add_common(forks, FORK_SERVERS, FORK_SERVERS)
     exchanges = kinds.add_parser("exchanges", help="half-done exchanges on one UDP socket: a thousand to a million")
     exchanges.add_argument(
         "--rows", type=_numbers(1, 10**6), default=sizes, help="with commas; default: 1000 to 1000000"

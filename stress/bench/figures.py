@@ -62,6 +62,7 @@ ROWS_COLUMNS: Columns = (
     ("collection ms", lambda row: f"{row['full_collection'] / 1e6:.0f}"),
 )
 DATAGRAM_COLUMNS: Columns = (*COSTS, ratio_column("partway"))
+FORK_COLUMNS: Columns = (*COSTS[:3], ratio_column("partway"), ratio_column("adapter"))
 EXCHANGE_COLUMNS: Columns = (
     *COSTS[:2],
     ("is", lambda row: f"{row['growth']:.2f} x"),

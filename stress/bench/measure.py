@@ -49,7 +49,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process has used. Ticks tell user from system; nanoseconds are exact, or stay 0."""
+    """What a process has used. Ticks tell user from system; nanoseconds are exact, but for children's, or stay 0."""
 
     nanoseconds: int
     user_ticks: int
@@ -137,7 +137,7 @@ def exact_nanoseconds(task: Path) -> int:
 
 
 def usage(pid: int) -> Usage:
-    """What the process has used until now, all its threads together."""
+    """What the process has used until now, all its threads together, and the children that it has waited for."""
     process = Path(f"/proc/{pid}")
     nanoseconds = sleeps = 0
     try:
@@ -148,7 +148,11 @@ def usage(pid: int) -> Usage:
         after_name = process.joinpath("stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError) as error:  # somebody else's child, which has been waited for
         raise UnableError("the server has ended") from error
-    return Usage(nanoseconds, int(after_name[11]), int(after_name[12]), sleeps)
+    user, system, childrens_user, childrens_system = map(int, after_name[11:15])  # proc(5), utime and on
+    childrens = childrens_user + childrens_system
+    if nanoseconds:
+        nanoseconds += childrens * NANOSECONDS_A_TICK
+    return Usage(nanoseconds, user + childrens_user, system + childrens_system, sleeps)
 
 
 def settled_usage(pid: int) -> Usage:

@@ -1,6 +1,6 @@
 """What an honest client sees beside a crowd of all kinds, and what the crowd costs: one server at a time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,9 @@ RAMP_SECONDS = 10.0
 VISITS_A_SECOND = 50.0
 MIB = 1 << 20
 COLUMNS = ("server", "p50", "p99", "failed", "CPU", "memory")
+KINDS = [
+    name for name, attack in ATTACKS.items() if attack.suits(parse_target("http://127.0.0.1:1/", "http", owned=False))
+]
 LEGEND = (
     "Without them → beside them. failed: visits that were not answered within 10 s; –: so many that there is no such "
     "figure. CPU: the server's. memory: before → at most."
@@ -31,11 +34,12 @@ LEGEND = (
 
 
 class Order(NamedTuple):
-    """Which servers, with their versions, beside how many clients, for how many seconds."""
+    """Which servers, with their versions, beside how many clients, for how many seconds; of which kinds, if not all."""
 
     entries: dict[Entry, str]
     clients: int
     seconds: float
+    kinds: Sequence[str] | None = None
 
 
 class Beside:
@@ -67,6 +71,7 @@ class Beside:
         return {
             "date": date,
             "clients": self.order.clients,
+            "kinds": self.order.kinds,
             "seconds": self.order.seconds,
             "interrupted": self.interrupted,
             "versions": {entry.name: version for entry, version in self.order.entries.items()},
@@ -82,7 +87,7 @@ class Beside:
 
     def _attack(self, port: int) -> dict[str, Any]:
         target = parse_target(f"http://127.0.0.1:{port}/", "http", owned=False)
-        kinds = shares(self.order.clients, {name: 1 for name, attack in ATTACKS.items() if attack.suits(target)})
+        kinds = shares(self.order.clients, dict.fromkeys(self.order.kinds or KINDS, 1))
         seconds = self.order.seconds
         calm, ramp = min(CALM_SECONDS, seconds / 4), min(RAMP_SECONDS, seconds / 4)
         order = Attack(kinds, target, ramp, None, seconds, calm, VISITS_A_SECOND, seed=0)
@@ -94,7 +99,7 @@ def lines_of(report: Mapping[str, Any]) -> Iterator[str]:
     """Say what came of it."""
     broken = " (interrupted)" if report["interrupted"] else ""
     yield (
-        f"An honest client without, and beside, {report['clients']} clients of all kinds, "
+        f"An honest client without, and beside, {report['clients']} clients of {kinds_of(report)}, "
         f"{report['seconds']:g} s each{broken}"
     )
     yield ""
@@ -103,6 +108,11 @@ def lines_of(report: Mapping[str, Any]) -> Iterator[str]:
     yield LEGEND
     for name, why in report["missing"].items():
         yield f"{name}: {why}"
+
+
+def kinds_of(report: Mapping[str, Any]) -> str:
+    """Say which kinds the crowd was of."""
+    return "all kinds" if report["kinds"] is None else " and ".join(report["kinds"])
 
 
 def rows_of(report: Mapping[str, Any]) -> list[list[str]]:

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from ..attack.page import date_of, shell
 from ..attack.plots import svg_of
 from ..attack.summary import duration
-from .beside import COLUMNS, LEGEND, of_all, rows_of
+from .beside import COLUMNS, LEGEND, kinds_of, of_all, rows_of
 from .page import FAILS, GONE, INCHES_A_SERVER, STAYS, absent
 
 BESIDE = (
@@ -26,7 +26,7 @@ CROWDED = 100  # times the least, from which on there is no room for 2 and 5 bes
 def page_of(report: Mapping[str, Any]) -> str:
     """Return the page."""
     broken = ", interrupted" if report["interrupted"] else ""
-    about = f"{date_of(report)}: {report['seconds']:g} s against each server in turn, all kinds{broken}"
+    about = f"{date_of(report)}: {report['seconds']:g} s against each server in turn, {kinds_of(report)}{broken}"
     picture = _picture(report["servers"]) if report["servers"] else ""
     return shell(
         f"An honest client beside {report['clients']} others",

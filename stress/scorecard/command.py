@@ -31,6 +31,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run it; return the exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.kinds and not options.beside:
+        parser.error("--kinds needs --beside: a card has a column for each kind")
     entries, missing = _entries(options.only)
     with _scratch() as folder, _progress() as tell:
         site = make_site(folder / "site")
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         try:
             run: card.Card | beside.Beside
             if options.beside:
-                order = beside.Order(entries, options.beside, options.seconds or beside.SECONDS)
+                order = beside.Order(entries, options.beside, options.seconds or beside.SECONDS, options.kinds)
                 run = beside.Beside(order, reactor, folder, site, tell)
             else:
                 order_of_all = card.Order(entries, options.clients, options.seconds or card.SECONDS)
@@ -53,15 +55,17 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> Parser:
     known = [entry.name for entry in ENTRIES]
+    usual = [entry.name for entry in ENTRIES if not entry.rare]
+    rare = [entry.name for entry in ENTRIES if entry.rare]
     parser = Parser(
         prog=NAME,
         description="What slow clients get of many servers, side by side, each with the settings that it has when "
         "nobody says anything. Those run that are installed: pip install 'partway[scorecard]'.",
-        epilog=f"servers: {', '.join(known)}",
+        epilog=f"servers: {', '.join(usual)}; and, for who asks for them, {', '.join(rare)}",
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--only", type=names(known), default=known, metavar="NAME,...", help="these servers (default: all)")
+    add("--only", type=names(known), default=usual, metavar="NAME,...", help="these servers (default: see below)")
     add("--clients", type=number(1, 1000), default=10, metavar="N", help="of each kind, at each server (default: 10)")
     add("--seconds", type=number(1, 86_400), metavar="N", help="of the attack (default: 180; with --beside 40)")
     add(
@@ -70,6 +74,7 @@ def _parser() -> Parser:
         metavar="N",
         help="instead of all that: what an honest client sees beside N of all kinds, one server at a time",
     )
+    add("--kinds", type=names(beside.KINDS), metavar="KIND,...", help="with --beside: of these kinds (default: of all)")
     add("--json", type=writable, metavar="FILE", help="write all that was seen there, too")
     add("--html", type=writable, metavar="FILE", help="write a page with pictures there")
     return parser

@@ -30,12 +30,14 @@ http {{
 class Entry(NamedTuple):
     """A server. `words` start it, in which {port}, {site} and {scratch} are filled in; "" as `package` needs none.
 
-    One that serves a folder has the application's answers as files there, and refuses what is posted.
+    One that serves a folder has the application's answers as files there, and refuses what is posted. One that is
+    `rare` is started for who asks for it by name.
     """
 
     name: str
     package: str
     words: str
+    rare: bool = False
 
 
 ENTRIES = (
@@ -55,6 +57,8 @@ ENTRIES = (
     Entry("tornado", "tornado", "{python} tornado_app.py {port}"),
     Entry("twisted", "twisted", "{python} twisted_app.py {port}"),
     Entry("gevent", "gevent", "{python} gevent_app.py {port}"),
+    Entry("partway switching", "", "{python} handlers_app.py {port} {site} switching", rare=True),
+    Entry("partway buffered", "", "{python} handlers_app.py {port} {site} buffered", rare=True),
     Entry("nginx", "", "{nginx} -p {scratch} -c {scratch}/nginx.conf"),
 )
 
