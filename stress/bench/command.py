@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     dns.add_argument("--names", type=number(1, 1_000), default=100, help="in the zone")
     _add_common(dns, DNS_SERVERS, DNS_SERVERS)
     forks = kinds.add_parser("forks", help="CPU time of the server and its children where a child answers")
-    _add_load(forks, requests=500, connections=1, most=FORKS_MOST)
+    _add_load(forks, requests=500, connections=8, most=FORKS_MOST)
     forks.add_argument("--size", type=number(2, 32_768), default=64, help="bytes in a line")
     _add_common(forks, FORK_SERVERS, FORK_SERVERS)
     exchanges = kinds.add_parser("exchanges", help="half-done exchanges on one UDP socket: a thousand to a million")

@@ -174,7 +174,7 @@ def _limits(random: Random, count: int) -> dict[str, Any]:
         "datagrams_a_turn": (1, 3),
         "datagram_bytes": (1006,),
         "datagram_rows_max": (1, max(1, count // 2)),
-        "datagram_queue_bytes": (1200, 5000),
+        "datagram_queue_bytes": (300, 5000),
         "amplification_max": (1.0,),
     }
     names = random.sample(list(drawn), random.randint(1, 10))
