@@ -112,7 +112,7 @@ def step(row: DatagramRow) -> None:
                 return
             if row.state == CLOSED:  # its peer is unreachable
                 return
-            if room <= 0:
+            if room <= row.table.room_left:
                 advance(row, QUEUED)
                 if not row.queued:
                     row.table.enqueue(row)

@@ -109,9 +109,12 @@ class Endpoint:
         routes = self._routes if self._route is None else True  # with ways of its own a service may always find a row
         too_long = self.limits.datagram_bytes + 1
         most = self._most
+        up = self.table.time_is_up
         others = answered = unsent = asked = sent = 0
         try:
             for _ in range(self.table.limits.datagrams_a_turn):
+                if up is not None and others + answered and up():
+                    break
                 try:
                     data, sender = receive(too_long)
                 except OSError as error:

@@ -53,13 +53,18 @@ class Listener:
         admitted: list[StreamRow] = []
         self._admit(admitted)
         if self.table.queue.inline:  # else each waits for its rank
+            up = self.table.time_is_up
             for row in admitted:
+                if up is not None and up():  # the poller will tell of them
+                    break
                 hear_at_once(row)
 
     def _admit(self, admitted: list[StreamRow]) -> None:
         table = self.table
         for _ in range(table.limits.accepts_a_turn):
             if not self.open:  # closed by one of those whom it has just let in
+                return
+            if admitted and table.time_is_up is not None and table.time_is_up():
                 return
             if table.full():
                 self._wait_for_room()

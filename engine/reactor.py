@@ -1,12 +1,13 @@
 """The reactor: one turn at a time, each part within a budget.
 
 `step` is the whole engine and `run` only a loop around it, so a program with a loop of its own calls `step(0)` in it
-and needs nothing else. This is the only file that reads the clock. It sleeps only where nobody has work in hand: what a
-row still has to act on is invisible to the poller.
+and needs nothing else; `adapters` has it for loops that wait by themselves. This is the only file that reads the clock.
+It sleeps only where nobody has work in hand: what a row still has to act on is invisible to the poller.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from errno import EMFILE
+from functools import partial
 from typing import Any
 
 from .datagram import expire as expire_datagram
@@ -36,7 +37,7 @@ from .row import IDLE, OPENING, WORKING, Row
 from .schedule import Rank, schedule_by
 from .stream import run, serve
 from .stream_row import StreamRow
-from .table import Notice, Table
+from .table import ONE_STEP, Notice, Table
 
 Observer = Callable[[Notice], None]
 """Hears what an operator may want to know. What it raises is counted and goes no further."""
@@ -69,7 +70,8 @@ class Reactor:
         self.table = Table(platform, self.limits, schedule_by(schedule), observer)
         self.listeners: list[Listener] = []
         self._serve = serve if self.table.queue.inline else self._line_up
-        self._stepping = False
+        self._entrance = [None]  # whoever takes this out may take a turn
+        self._turns_end = 0.0  # for turns within a budget of time
         self._stopped = False
 
     # Coming in.
@@ -207,28 +209,56 @@ class Reactor:
 
     # Moving.
 
-    def step(self, timeout: float | None = None) -> bool:
+    def step(self, timeout: float | None = None, budget_seconds: float | None = None) -> bool:
         """Take one turn: wait at most `timeout` seconds (None: without end), then move what can move.
 
         In this order: poll; read the clock; admit new rows and serve those that are ready; the run queue; deadlines;
-        reap. Returns True while rows have work in hand, so that another turn would do something at once. Raises
-        RuntimeError when called from within a turn.
+        reap. With a budget there are as many turns as there is work for, until so much time has passed since the first
+        poll: in them ready rows stand in line, each visit is one step of a machine, and the clock is read after each,
+        so that all lasts one such step too long at the most. Returns True while rows have work in hand, so that
+        another call would do something at once. Raises RuntimeError when called from within a turn, or from another
+        thread while one is under way.
         """
-        if self._stepping:
-            raise RuntimeError("step() was called from within a turn of the same reactor")
-        self._stepping = True
         try:
-            self._turn(timeout)
+            self._entrance.pop()  # of two threads one gets it
+        except IndexError:
+            raise RuntimeError("step() was called from within a turn of the same reactor, or beside one") from None
+        left_over, self.table.cut_short = self.table.cut_short, False
+        try:
+            if budget_seconds is None:  # those whom the last turn has left in line have had no visit in it
+                self._turn(timeout, self._line_up if left_over else self._serve)
+                return len(self.table.queue) > 0
+            return self._turns_within(budget_seconds, timeout)
         finally:
-            self._stepping = False
-        return len(self.table.queue) > 0
+            self._entrance.append(None)
 
-    def _turn(self, timeout: float | None) -> None:
+    def _turns_within(self, seconds: float, timeout: float | None) -> bool:
+        table = self.table
+        table.room_left = ONE_STEP
+        try:
+            self._turn(timeout, partial(self._begin_timed, seconds))
+            while table.queue and not self._is_up():
+                self._turn(0, self._line_up)
+        finally:
+            table.room_left = 0
+            table.time_is_up = None
+        return len(table.queue) > 0 or table.cut_short
+
+    def _begin_timed(self, seconds: float, *words: Any) -> None:
+        self._turns_end = self.table.now + seconds
+        self.table.time_is_up = self._is_up
+        self._line_up(*words)
+
+    def _is_up(self) -> bool:
+        self.table.cut_short = self.platform.now() >= self._turns_end
+        return self.table.cut_short
+
+    def _turn(self, timeout: float | None, serve: Callable[..., None]) -> None:
         table = self.table
         events = table.poller.ready(self._wait(timeout), table.limits.rows_a_turn)
         table.now = self.platform.now()
         table.totals.turns += 1
-        self._serve(events, table.by_descriptor, table.now, self._open_door)
+        serve(events, table.by_descriptor, table.now, self._open_door)
         if table.queue:
             self._run_queue()
         if table.timers.due(table.now):
@@ -257,10 +287,13 @@ class Reactor:
         self, events: Events, rows: Mapping[int, StreamRow], now: float, other: Callable[[int, int], None]
     ) -> None:
         """Let ready rows wait for their turn in the queue, with what the poller has told of them."""
+        up, late = self.table.time_is_up, False
         for descriptor, mask in events:
             row = rows.get(descriptor)
             if row is None:
-                other(descriptor, mask)
+                if not late:  # else the poller tells of it once more
+                    other(descriptor, mask)
+                    late = up is not None and up()
             elif row.state == WORKING or (row.state == OPENING and row.queued):
                 self.table.withdraw(row)  # it has work in hand: it takes nothing until it rests
             else:
@@ -272,6 +305,7 @@ class Reactor:
         """Move those who are in the queue now; who joins it meanwhile has the next turn."""
         queue = self.table.queue
         room = self.table.limits.turn_bytes
+        up = self.table.time_is_up
         for _ in range(len(queue)):
             row = queue.pop()
             sent, requests = row.sent, row.requests
@@ -283,27 +317,38 @@ class Reactor:
             work += (row.requests - requests) * row.limits.request_bytes  # nor one whose answers are small
             self.table.queue_work += work
             room -= work
-            if room <= 0:
+            if room <= 0 or (up is not None and up()):
                 break
 
     def _expire(self) -> None:
+        """Ring the alarms whose time has come: one by one where a turn may be cut short: the rest keep their order."""
         table = self.table
-        ringing = table.timers.ring(table.now, table.limits.expiries_a_turn)
-        for index, key in enumerate(ringing):
-            row = table.rows.get(key)
-            if row is not None:
-                if row.alarm <= table.now:
-                    if isinstance(row, StreamRow):
-                        expire(row)
-                    elif isinstance(row, DatagramRow):
-                        expire_datagram(row)
-            elif key in table.calls:
-                try:
-                    table.calls.pop(key)[1]()
-                except BaseException:  # the program's own: it leaves, and takes nobody's alarm along
-                    for left in ringing[index + 1 :]:
-                        table.timers.set(table.now, left)
-                    raise
+        up, most = table.time_is_up, table.limits.expiries_a_turn
+        each = most if up is None else 1
+        for _ in range(most // each):
+            ringing = table.timers.ring(table.now, each)
+            rung = 0
+            try:
+                for key in ringing:
+                    rung += 1
+                    self._ring(key)
+            finally:  # what the program's own code has raised takes nobody's alarm along
+                for key in ringing[rung:]:
+                    table.timers.set(table.now, key)
+            if not ringing or (up is not None and up()):
+                break
+
+    def _ring(self, key: int) -> None:
+        table = self.table
+        row = table.rows.get(key)
+        if row is not None:
+            if row.alarm <= table.now:
+                if isinstance(row, StreamRow):
+                    expire(row)
+                elif isinstance(row, DatagramRow):
+                    expire_datagram(row)
+        elif key in table.calls:
+            table.calls.pop(key)[1]()
 
     def run(self) -> None:
         """Take turns until `stop`, or until a drain has ended."""
@@ -342,7 +387,7 @@ class Reactor:
     @property
     def stepping(self) -> bool:
         """True within a turn."""
-        return self._stepping
+        return not self._entrance
 
     @property
     def draining(self) -> bool:
@@ -383,9 +428,30 @@ class Reactor:
             return self.platform.now()
         return self.table.timers.next()
 
+    def seconds_left(self) -> float | None:
+        """Return how long nothing needs to be done unless something comes; None for without end."""
+        due = self.next_deadline()
+        return None if due is None else max(0.0, due - self.platform.now())
+
     def fileno(self) -> int | None:
         """Return a descriptor that turns readable when a turn is needed, where the poller has one."""
         return self.table.poller.fileno()
+
+    def on_hurry(self, function: Callable[[], None] | None) -> None:
+        """Have a function called when something outside of a turn may have brought the next deadline nearer.
+
+        For a foreign loop, which sleeps as long as it was told: a row is woken, a call scheduled, a row ended. Called
+        often, so it should only note that a turn is needed. Raises RuntimeError where another is called already; None
+        calls it off.
+        """
+        table = self.table
+        if function is not None and table.hurry is not None:
+            raise RuntimeError("another loop has this reactor already")
+        table.hurry = None if function is None else partial(self._hurry, function)
+
+    def _hurry(self, function: Callable[[], None]) -> None:
+        if self._entrance:
+            function()
 
     @property
     def now(self) -> float:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .offload import Offload
 
 EVICTION_SPARE = 16  # the part of all that may be held that is freed besides (a million rows: 0.2 s a sort)
+ONE_STEP = 1 << 60  # more room than any quantum has
 PRUNE_SLACK = 1024  # alarms of rows that have gone, kept besides as many as there are rows
 
 
@@ -83,6 +84,10 @@ class Table:
         self.held = 0  # bytes buffered for all rows; only buffers.py changes it, and what is kept
         self.kept = 0  # bytes kept for all rows in common
         self.queue_work = 0  # bytes that have gone to rows from the run queue, and what their visits count for, ever
+        self.room_left = 0  # of its quantum when a visit ends; `ONE_STEP` in a turn that is to end soon
+        self.time_is_up: Callable[[], bool] | None = None  # in such a turn: whether it is to end now
+        self.cut_short = False  # whether the last turn was
+        self.hurry: Callable[[], None] | None = None  # called when there is something to do earlier than there was
         self.draining = False
         self.totals = Totals()
         self.on_room: list[Callable[[], None]] = []  # called once when a full table has room again
@@ -148,6 +153,8 @@ class Table:
             self.queue.push(row, self.queue_work)
         except Exception as error:  # `remaining()` or the user's rank: code that is not ours
             self.blame(row, "rank", error)
+        if self.hurry is not None:
+            self.hurry()
 
     def blame(self, row: Row, what: str, error: Exception) -> None:
         """End a row for a failure of its own machine's, whoever was asking."""
@@ -186,7 +193,7 @@ class Table:
         due = min(row.deadline(), row.until)
         if due < row.alarm:
             row.alarm = due
-            self.timers.set(due, row.key)
+            self._set_alarm(due, row.key)
             if self.timers.entries > 2 * len(self.rows) + len(self.calls) + self.prune_slack:
                 self._prune()
 
@@ -198,8 +205,13 @@ class Table:
         """Have a function called when its time has come; return a key by which it can be called off."""
         key = self.new_key()
         self.calls[key] = (due, function)
-        self.timers.set(due, key)
+        self._set_alarm(due, key)
         return key
+
+    def _set_alarm(self, due: float, key: int) -> None:
+        self.timers.set(due, key)
+        if self.hurry is not None:
+            self.hurry()
 
     @property
     def offload(self) -> "Offload":
@@ -223,12 +235,18 @@ class Table:
         advance(row, ENDS)
         row.reason = reason
         self.doomed.append((row, row.fall_mute(), reset))
+        if self.hurry is not None:
+            self.hurry()
 
     def reap(self) -> None:
         """Free the doomed, and those whom they doom with their last words. The only place that closes a channel."""
+        freed = 0
         for row, channel, reset in self.doomed:  # grows while it is walked: `ended` may close other rows
             self._free(row, channel, reset)
-        self.doomed.clear()
+            freed += 1
+            if self.time_is_up is not None and self.time_is_up():
+                break
+        del self.doomed[:freed]
         self.tell_room()
 
     def tell_room(self) -> None:

@@ -10,7 +10,7 @@ All of them shrink towards what is simple: one piece, no faults, stock limits, o
         simulate(MyMachine, Says(b"one\\n", hears=b"ONE\\n"), case=case)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -54,7 +54,7 @@ def splits(draw: st.DrawFn, data: bytes) -> list[bytes]:
 def odds() -> st.SearchStrategy[dict[str, float]]:
     """Draw which faults there are, and how likely each is."""
     likely = {name: st.floats(1e-3, 0.01 if name in RARE else 0.25) for name in ODDS}
-    return st.fixed_dictionaries({}, optional=likely)
+    return _some_of(likely)
 
 
 def faults() -> st.SearchStrategy[Faults]:
@@ -68,7 +68,13 @@ def limits() -> st.SearchStrategy[Limits]:
 
 
 def _tight() -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries({}, optional=LIMITS)
+    return _some_of(LIMITS)
+
+
+def _some_of(drawn: Mapping[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    """Draw some of these, each for itself: an optional key of `fixed_dictionaries` is not always shrunk away."""
+    every = st.fixed_dictionaries({name: st.none() | strategy for name, strategy in drawn.items()})
+    return every.map(lambda values: {name: value for name, value in values.items() if value is not None})
 
 
 def visitors(requests_most: int = 5, kinds: Sequence[str] = tuple(KINDS)) -> st.SearchStrategy[Visitor]:

@@ -460,7 +460,7 @@ MUTATIONS = (
     Mutation(
         "woken before its call, stepped within it",
         "engine/stream.py",
-        "    if not mask and row.key in row.table.called:\n        return\n",
+        "    if not mask and row.key in table.called:\n        return\n",
         "",
         "the wake is older than the call, and stands in the queue",
     ),
@@ -539,8 +539,8 @@ MUTATIONS = (
     Mutation(
         "turn without a budget",
         "engine/reactor.py",
-        "            if room <= 0:\n                break\n\n    def _expire",
-        "\n    def _expire",
+        "            if room <= 0 or (up is not None and up()):\n",
+        "            if up is not None and up():\n",
         "one turn sends all that is in the queue",
     ),
     # The turn.
@@ -561,8 +561,8 @@ MUTATIONS = (
     Mutation(
         "alarm answered by nobody",
         "engine/reactor.py",
-        "                if row.alarm <= table.now:\n",
-        "                if row.alarm < table.now - 1:\n",
+        "            if row.alarm <= table.now:\n",
+        "            if row.alarm < table.now - 1:\n",
         "a comparison against another turn's time",
     ),
     Mutation(

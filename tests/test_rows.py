@@ -98,8 +98,8 @@ def test_what_walks_over_all_rows_is_seen(
 ) -> None:
     turn = Reactor._turn
 
-    def walking(reactor: Reactor, timeout: float | None) -> None:
-        turn(reactor, timeout)
+    def walking(reactor: Reactor, timeout: float | None, serve: Callable[..., None]) -> None:
+        turn(reactor, timeout, serve)
         walk(reactor.table)
 
     monkeypatch.setattr(Reactor, "_turn", walking)
@@ -110,8 +110,8 @@ def test_what_walks_over_all_rows_is_seen(
 def test_more_timers_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     turn = Reactor._turn
 
-    def setting(reactor: Reactor, timeout: float | None) -> None:
-        turn(reactor, timeout)
+    def setting(reactor: Reactor, timeout: float | None, serve: Callable[..., None]) -> None:
+        turn(reactor, timeout, serve)
         for key in range(len(reactor.table.rows) // 100):
             reactor.table.timers.set(1e9, -1 - key)
 
