@@ -25,6 +25,7 @@ from .socket_files import Identity, bind, remove
 
 DESCRIPTORS_KEPT = 32  # left to the rest of the program
 SELECT_MOST = 1024  # FD_SETSIZE: select(2) can't name more
+MEMORY_GUESS = 1 << 30  # bytes, where the machine does not tell
 PIECES_MOST = 1024  # IOV_MAX on Linux: sendmsg(2) refuses more
 _UCRED = struct.Struct("3i")  # process, user, group: unix(7)
 
@@ -51,9 +52,10 @@ class Kernel:
     def memory(self) -> int:
         """Return the machine's memory in bytes; a guess of 1 GiB where it does not tell."""
         try:
-            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+            pages = os.sysconf("SC_PHYS_PAGES")
+            return os.sysconf("SC_PAGE_SIZE") * pages if pages > 0 else MEMORY_GUESS  # WASI has -1 of them
         except (AttributeError, ValueError, OSError):
-            return 1 << 30
+            return MEMORY_GUESS
 
     def listen(self, address: Address, backlog: int, notsent_bytes: int, mode: int | None = None) -> "ListeningSocket":
         """Bind and listen. Accepted sockets inherit the options that are set here; `mode` is a socket file's."""

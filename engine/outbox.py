@@ -5,8 +5,9 @@ is dropped and counted. On a UNIX socket nothing waits: there "not now" speaks o
 poller tells when it has room again.
 """
 
+import errno
 from collections import deque
-from errno import EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, ENOBUFS, ENOMEM, EPERM, errorcode
+from errno import EHOSTUNREACH, ENETDOWN, ENETUNREACH, ENOBUFS, ENOMEM, EPERM, errorcode
 
 from .buffers import hold, keep
 from .datagram_row import DatagramRow
@@ -21,7 +22,9 @@ ENTRY_BYTES = 128  # what an answer takes in the queue besides its bytes
 NO_ROOM = "no room to send"
 UNDELIVERABLE = "could not be sent"
 
-_PASSING = frozenset({ENOBUFS, ENOMEM, EPERM, ENETDOWN, ENETUNREACH, EHOSTDOWN, EHOSTUNREACH})
+_PASSING = frozenset(
+    {ENOBUFS, ENOMEM, EPERM, ENETDOWN, ENETUNREACH, EHOSTUNREACH, getattr(errno, "EHOSTDOWN", EHOSTUNREACH)}
+)  # WASI has no EHOSTDOWN
 """Errors that say nothing of the peer itself, or nothing lasting: the datagram is lost, and the next may not be."""
 
 

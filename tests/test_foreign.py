@@ -332,7 +332,9 @@ def test_a_selector_without_a_descriptor_of_the_reactors() -> None:
 
 
 def test_the_input_hook_takes_turns_until_a_key_is_pressed(reactor: Reactor) -> None:
-    ipython = pytest.importorskip("partway.engine.adapters.ipython")
+    pytest.importorskip("IPython")
+    from partway.engine.adapters import ipython
+
     reading, writing = os.pipe()
     listener = reactor.listen(LOCAL, Echo)
     client = socket.create_connection(("127.0.0.1", listener.address.port), SECONDS_MOST)

@@ -1,9 +1,11 @@
 """Addresses: what a person may write, and one clear sentence for everything else."""
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
-from partway.engine import Address, parse_address
+from partway.engine import Address, Reactor, parse_address
 from partway.engine.platform import has_file
 
 PORTS = some.integers(0, 65535)
@@ -93,3 +95,22 @@ def test_paths_are_taken_as_they_are(path: str) -> None:
 def test_an_abstract_name_has_a_name(kind: str) -> None:
     with pytest.raises(ValueError, match=f"'{kind}:@'.*needs a name"):
         parse_address(f"{kind}:@")
+
+
+@pytest.mark.parametrize("told", [-1, 0, ValueError("unrecognized configuration name")])
+def test_a_system_that_does_not_tell_its_memory(told: int | Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """WASI says that it has -1 pages: a quarter of that would evict everybody."""
+    real = os.sysconf
+
+    def sysconf(name: str) -> int:
+        if name != "SC_PHYS_PAGES":
+            return real(name)
+        if isinstance(told, Exception):
+            raise told
+        return told
+
+    monkeypatch.setattr(os, "sysconf", sysconf)
+    reactor = Reactor()
+    assert reactor.platform.memory() == 1 << 30
+    assert reactor.table.held_bytes_max > 0
+    reactor.close()

@@ -1,12 +1,13 @@
 """The engine runs where there are no threads, no sockets and no clock: shown in a process that has none of them.
 
-The subprocess sees the standard library without what those platforms lack, builds `partway.engine` from its folder
-alone, and serves an echo on the host platform. What the standard library imports for itself (`dataclasses` imports
-`_thread`) is its own affair; what the engine imports is not.
+The subprocess sees the standard library without what those platforms lack, builds `partway` from its folders alone, and
+serves an echo, and a page over HTTP, on the host platform. What the standard library imports for itself (`dataclasses`
+imports `_thread`) is its own affair; what the engine imports is not.
 """
 
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -76,12 +77,38 @@ BLOCKED = [
     *("threading", "logging", "asyncio", "queue", "subprocess", "multiprocessing", "concurrent", "socketserver"),
     *("socket", "_socket", "select", "selectors", "ssl", "_ssl", "time", "signal", "_signal", "fcntl", "resource"),
 ]
+PLATFORMS_LACK = [name for name in BLOCKED if name not in ("time", "fcntl", "resource")]
+"""What nobody needs in order to serve: dates are shown by `time`."""
+
+COMMANDS = ("command", "serving", "addresses", "output", "outputs", "__main__", "zone_file")
+PROTOCOLS = sorted(
+    ".".join(("partway", "protocols", *path.relative_to(ENGINE.parent / "protocols").with_suffix("").parts))
+    for path in (ENGINE.parent / "protocols").rglob("*.py")
+    if path.stem not in COMMANDS
+)
+OTHERS_CODE = f"sys.path.append({sysconfig.get_paths()['purelib']!r})  # httptools or h11, and hashes\n"
+PAGE = """
+from partway.engine import Reactor
+from partway.engine.host import Host
+from partway.protocols.http import Request, Response, Server
+
+clock = [0.0]
+host = Host(lambda: clock[0], seed=1)
+reactor = Reactor(host)
+reactor.listen("here:80", Server(lambda request: Response(200, body=b"hello")))
+number = host.open("here:80")
+host.feed(number, b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+while reactor.step(0) or not host.take(number):
+    pass
+print(host.take(number).decode())
+print(sorted(set(sys.modules) & set(BLOCKED)))
+"""
 KERNELS = ("kernel", "selector", "socket_files", "datagram_sockets", "fork", "executors", "__init__")
 MODULES = sorted(path.stem for path in ENGINE.glob("*.py") if path.stem not in KERNELS)
 
 
-def run(code: str, *options: str) -> subprocess.CompletedProcess[str]:
-    prelude = PRELUDE.format(blocked=BLOCKED, root=str(ENGINE.parent))
+def run(code: str, *options: str, blocked: list[str] = BLOCKED) -> subprocess.CompletedProcess[str]:
+    prelude = PRELUDE.format(blocked=blocked, root=str(ENGINE.parent))
     return subprocess.run([sys.executable, *options, "-c", prelude + code], capture_output=True, text=True, check=False)
 
 
@@ -94,6 +121,20 @@ def test_each_module_but_the_kernels() -> None:
     imports = "\n".join(f"import partway.engine.{name}" for name in MODULES)
     done = run(f"{imports}\nprint('fine')", "-S", "-I")
     assert done.stdout.strip() == "fine", done.stderr
+
+
+def test_each_protocol() -> None:
+    """But for what opens sockets and files for a command, and what reads zone files by dnspython."""
+    imports = "\n".join(f"import {name}" for name in PROTOCOLS)
+    done = run(OTHERS_CODE + imports + "\nprint('fine')", "-S", "-I", blocked=PLATFORMS_LACK)
+    assert done.stdout.strip() == "fine", done.stderr
+    assert len(PROTOCOLS) > 40
+
+
+def test_a_page_without_threads_and_sockets() -> None:
+    done = run(OTHERS_CODE + PAGE, "-S", "-I", blocked=PLATFORMS_LACK)
+    assert done.stdout.splitlines()[:1] == ["HTTP/1.1 200 OK"], done.stderr
+    assert done.stdout.splitlines()[-2:] == ["hello", "[]"]
 
 
 @pytest.mark.parametrize("module", ["_thread", "threading", "socket", "time"])
