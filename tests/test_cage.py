@@ -4,6 +4,7 @@ First that the cage does kill. Then the tests of real sockets, and whole servers
 """
 
 import http.client
+import os
 import platform
 import signal
 import socket
@@ -30,7 +31,8 @@ def caged(*words: str) -> list[str]:
 
 
 def run(*words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(caged(*words), capture_output=True, text=True, timeout=SECONDS_MOST)
+    here = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}  # how we are run
+    return subprocess.run(caged(*words), capture_output=True, text=True, timeout=SECONDS_MOST, env=here)
 
 
 # The cage.
