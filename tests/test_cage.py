@@ -75,11 +75,7 @@ def test_it_lets_all_else_be() -> None:
         ("test_endpoint_kernel.py", 50),
         ("test_selector.py", 30),
         ("test_socket_files.py", 30),
-        ("test_silence.py", 10),
         ("test_slow_clients.py", 50),
-        ("test_forward.py", 50),
-        ("test_chat.py", 40),
-        ("test_tftp_service.py", 20),
     ],
 )
 def test_the_tests_of_real_sockets(file: str, least: int) -> None:

@@ -198,6 +198,18 @@ def test_who_has_let_go_has_let_go(reactor: Reactor) -> None:
     run(main)
 
 
+def test_letting_go_of_a_reactor_that_is_closed() -> None:
+    async def main() -> None:
+        reactor = Reactor()
+        turns = our_asyncio.attach(reactor)
+        reactor.after(0.01, lambda: None)
+        reactor.close()
+        turns.detach()
+        await asyncio.sleep(0.02)
+
+    run(main)
+
+
 def test_without_a_descriptor_there_is_a_turn_now_and_then() -> None:
     """On a host, whose poller has none; and where the loop cannot watch any."""
 

@@ -23,8 +23,9 @@ class Foreign:
         self.budget_seconds = budget_seconds
         self._due = NEVER  # when the timer rings, on the platform's clock
         reactor.on_hurry(self._arm)
-        descriptor = reactor.fileno()
-        self._watches = descriptor is not None and self._watch(descriptor)
+        self._descriptor = reactor.fileno()
+        if self._descriptor is not None and not self._watch(self._descriptor):
+            self._descriptor = None
         self._arm()
 
     def turn(self, *_: object) -> None:
@@ -38,19 +39,18 @@ class Foreign:
             self._arm()
 
     def detach(self) -> None:
-        """Let the loop alone. The reactor stays as it is, and another loop may have it."""
+        """Let the loop alone, before the reactor is closed or after. It stays as it is, and another loop may have it."""
         self.reactor.on_hurry(None)
         self._set_timer(None)
-        descriptor = self.reactor.fileno()
-        if self._watches and descriptor is not None:
-            self._unwatch(descriptor)
-        self._watches = False
+        if self._descriptor is not None:
+            self._unwatch(self._descriptor)
+            self._descriptor = None
 
     def _arm(self) -> None:
         """See to it that the timer rings in time."""
         now = self.reactor.platform.now()
         due = self.reactor.next_deadline()
-        if not self._watches:
+        if self._descriptor is None:
             due = now + POLL_SECONDS if due is None else min(due, now + POLL_SECONDS)
         if due is None:
             self._due = NEVER
