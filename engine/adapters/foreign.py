@@ -39,7 +39,7 @@ class Foreign:
             self._arm()
 
     def detach(self) -> None:
-        """Let the loop alone, before the reactor is closed or after. It stays as it is, and another loop may have it."""
+        """Let the loop alone, before the reactor is closed or after. Another loop may have it then."""
         self.reactor.on_hurry(None)
         self._set_timer(None)
         if self._descriptor is not None:
