@@ -34,7 +34,7 @@ class Outside:
         if how == "fork":
             if not hasattr(os, "fork") or not hasattr(os, "waitpid"):
                 raise OSError(ENOSYS, "this platform has no fork")
-            if self._child is None:
+            if self._child is None:  # to import it anew each time costs something after each fork
                 from .fork import Child
 
                 self._child = Child

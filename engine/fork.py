@@ -33,9 +33,6 @@ HANDLED = [
 ]
 """Signals that programs have handlers for, which are not the child's."""
 
-NOTHING = Outcome()
-"""What a child that says nothing and ends well has returned: None."""
-
 
 class Child:
     """A call that a forked child runs."""
@@ -64,7 +61,7 @@ class Child:
             self._status = status
         if self._status:
             return Outcome(error=CallError(f"{self.name} {_how(self._status)} without telling what came of it"))
-        return self._told() if os.fstat(self._file).st_size else NOTHING
+        return self._told() if os.fstat(self._file).st_size else Outcome()  # who says nothing has returned None
 
     def _told(self) -> Outcome:
         try:
@@ -149,8 +146,10 @@ def _live(
         _say(file, None, CallError(f"the child ended by {error!r}"), bytes_max)
         code = 0
     finally:
-        _flush()
-        os._exit(code)
+        try:
+            _flush()
+        finally:  # whatever is raised: who came back from here would be a second server
+            os._exit(code)
 
 
 def _flush() -> None:
@@ -158,7 +157,7 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (AttributeError, OSError, ValueError):  # there is none, or it is full, or closed
+        except Exception:  # there is none, it is full or closed, or it is somebody's own and has a bug
             pass
 
 

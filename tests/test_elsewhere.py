@@ -280,6 +280,28 @@ def test_a_tale_that_cannot_be_written(desk: Any, monkeypatch: pytest.MonkeyPatc
     assert "has ended with exit code 1 without telling" in desk(calling(fill, "fork")).ask("")
 
 
+class Broken:
+    """A stream of the program's own, with a bug."""
+
+    def flush(self) -> None:
+        raise RuntimeError("a bug")
+
+    def write(self, words: str) -> int:
+        return len(words)
+
+
+def test_a_child_that_cannot_flush_ends_all_the_same(desk: Any) -> None:
+    """Whatever is raised there, a child never comes back: it would be a second server."""
+
+    def spoil(line: str) -> str:
+        sys.stdout = Broken()  # type: ignore[assignment]
+        return f"told by {os.getpid()}"
+
+    one = desk(calling(spoil, "fork"))
+    assert one.ask("").startswith("told by ") and one.ask("") != f"told by {os.getpid()}"
+    assert children() == one.children
+
+
 def test_without_files_in_memory(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "memfd_create")
     assert desk(calling(upper, "fork")).ask("hello") == "HELLO"
@@ -524,6 +546,20 @@ def test_a_fork_that_fails(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "fork", fork)
     assert "Resource temporarily unavailable" in desk(calling(upper, "fork")).ask("x")
+
+
+def test_a_connection_that_was_to_be_lent_blocks_nobody_when_that_fails(
+    desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fork() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", fork)
+    one = desk(lambda line: Call(whoami, line, how="fork", lend=True))
+    assert "Resource temporarily unavailable" in one.ask("x")
+    (row,) = one.reactor.table.rows.values()
+    assert not os.get_blocking(row.descriptor)
+    assert "Resource temporarily unavailable" in one.ask("again")
 
 
 def test_no_thread_here(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
