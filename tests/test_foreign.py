@@ -90,6 +90,27 @@ def test_nothing_is_polled_while_nothing_happens(reactor: Reactor) -> None:
     run(main)
 
 
+def test_a_timer_is_not_set_anew_for_each_request(reactor: Reactor) -> None:
+    """Deadlines move on with each; a timer that must not ring earlier is left alone, and rings in vain at the most."""
+
+    async def main() -> None:
+        listener = reactor.listen(LOCAL, Echo, Limits(idle_seconds=0.2))
+        turns = our_asyncio.attach(reactor)
+        reader, writer = await dial(reactor, listener)
+        timers = []
+        call_later = turns.loop.call_later
+        turns.loop.call_later = lambda *words: timers.append(words) or call_later(*words)  # type: ignore
+        for _ in range(20):
+            writer.write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+        assert len(timers) < 5
+        assert await reader.read() == b"", "and it rings all the same: nobody has said anything for long"
+        writer.close()
+        turns.detach()
+
+    run(main)
+
+
 def test_what_the_program_does_outside_of_a_turn_is_done_at_once(reactor: Reactor) -> None:
     """A row is woken, or ended, by a coroutine; a call is scheduled."""
 

@@ -1,10 +1,6 @@
-"""In asyncio's loop, or uvloop's: rows beside coroutines, in one thread.
-
-attach(reactor)  # in a coroutine, or with the loop as `loop=`
-"""
+"""In asyncio's loop, or uvloop's: rows beside coroutines, in one thread. README shows it."""
 
 import asyncio
-from collections.abc import Callable
 
 from ..reactor import Reactor
 from .foreign import Foreign
@@ -38,5 +34,4 @@ class AsyncioTurns(Foreign):
     def _set_timer(self, seconds: float | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        turn: Callable[[], None] = self.turn
-        self._timer = None if seconds is None else self.loop.call_later(seconds, turn)
+        self._timer = None if seconds is None else self.loop.call_later(seconds, self.turn)

@@ -1,8 +1,8 @@
 """The shape of `asyncore`, which left the standard library with Python 3.12, on a reactor; `asynchat` stands beside it.
 
 For programs that were written for it: `from partway.engine.adapters import asyncore` in place of the import that is
-gone. Who is readable and writable is asked of each dispatcher
-before each turn, as it always was, so a turn costs what there is, not what happens; new code is better off with rows.
+gone. Who is readable and writable is asked of each dispatcher before each turn, as it always was, so a turn costs what
+there is, not what happens; new code is better off with rows.
 
 All maps share `reactor`, which may have listeners of its own beside them. Files (`file_dispatcher`) are left out.
 """

@@ -2,6 +2,9 @@
 
 In between nothing runs, and no thread waits. Where the poller has no descriptor, or the loop cannot watch one, a timer
 looks now and then. Each loop stands in a file of its own beside this, with an `attach`.
+
+Deadlines move on with nearly every request, so as in `timers` a timer is a promise to look, and only one that must ring
+earlier is set anew: a loop's timers cost it more than a turn costs us.
 """
 
 from ..reactor import Reactor
@@ -35,7 +38,8 @@ class Foreign:
         try:
             self.reactor.step(0, self.budget_seconds)
         finally:
-            self._due = NEVER
+            if self._due <= self.reactor.platform.now():  # it has rung, or is about to
+                self._due = NEVER
             self._arm()
 
     def detach(self) -> None:
@@ -52,10 +56,7 @@ class Foreign:
         due = self.reactor.next_deadline()
         if self._descriptor is None:
             due = now + POLL_SECONDS if due is None else min(due, now + POLL_SECONDS)
-        if due is None:
-            self._due = NEVER
-            self._set_timer(None)
-        elif due < self._due:
+        if due is not None and due < self._due:
             self._due = due
             self._set_timer(max(0.0, due - now))
 

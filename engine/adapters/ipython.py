@@ -1,8 +1,4 @@
-"""While IPython waits at its prompt: a session that is a server, too.
-
-attach(reactor)  # then, in the session: %gui partway
-
-"""
+"""While IPython waits at its prompt: a session that is a server, too. After `attach(reactor)` say `%gui partway`."""
 
 from typing import Any, Protocol
 

@@ -1,8 +1,4 @@
-"""In Qt's event loop, by PySide6: a program with windows that is a server, too.
-
-turns = attach(reactor)  # after the QApplication was made; keep what it returns
-
-"""
+"""In Qt's event loop, by PySide6: a program with windows that is a server, too. README shows it."""
 
 from math import ceil
 
@@ -16,7 +12,7 @@ from .foreign import BUDGET_SECONDS, Foreign
 
 
 def attach(reactor: Reactor, *, budget_seconds: float | None = BUDGET_SECONDS) -> "QtTurns":
-    """Have Qt's loop take the reactor's turns."""
+    """Have Qt's loop take the reactor's turns, once there is a QApplication. Keep what is returned: Qt does not."""
     return QtTurns(reactor, budget_seconds)
 
 

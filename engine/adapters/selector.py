@@ -1,11 +1,6 @@
 """In a loop of one's own over a `selectors` selector: the reactor is one descriptor of it, and a timeout.
 
-turns = attach(reactor, selector)
-while True:
-    for key, _ in selector.select(turns.timeout()):
-        ...  # one's own; turns.turn() for the key whose data is `turns`
-    turns.turn()
-
+README shows it. The key's data are what `attach` returns; a turn for each time that `select` has returned will do.
 """
 
 from selectors import EVENT_READ, BaseSelector

@@ -1,6 +1,4 @@
-"""In Tk's main loop: a program with windows that is a server, too.
-
-    attach(reactor, root)
+"""In Tk's main loop: a program with windows that is a server, too. README shows it.
 
 Tk draws what has changed when nothing else is to be done, which on a busy server is never: so a turn sees to it.
 """
