@@ -112,7 +112,7 @@ def step(row: DatagramRow) -> None:
                 return
             if row.state == CLOSED:  # its peer is unreachable
                 return
-            if room <= row.table.room_left:
+            if room <= row.table.least_room:
                 advance(row, QUEUED)
                 if not row.queued:
                     row.table.enqueue(row)

@@ -234,13 +234,13 @@ class Reactor:
 
     def _turns_within(self, seconds: float, timeout: float | None) -> bool:
         table = self.table
-        table.room_left = ONE_STEP
+        table.least_room = ONE_STEP
         try:
             self._turn(timeout, partial(self._begin_timed, seconds))
             while table.queue and not self._is_up():
                 self._turn(0, self._line_up)
         finally:
-            table.room_left = 0
+            table.least_room = 0
             table.time_is_up = None
         return len(table.queue) > 0 or table.cut_short
 

@@ -71,13 +71,13 @@ def serve(
     now: float,
     other: Callable[[int, int], None],
     weight: int = _AT_THE_DOOR,
-    least: int = 0,
+    least_room: int = 0,
 ) -> None:
     """Act on (descriptor, mask) pairs: receive, feed, and step each row until it rests. The heart of the engine.
 
     A mask of 0 means that the row was woken or is left over. A visit ends when the machine rests, its output blocks or
-    its quantum is spent but for `least` bytes, against which each request counts `weight` times. Nothing that a peer or
-    a machine does is raised. `other` is called for what is not a row.
+    its quantum is spent but for `least_room` bytes, against which each request counts `weight` times. Nothing that a
+    peer or a machine does is raised. `other` is called for what is not a row.
 
     This is the hot path, one function because calls were the largest part of its cost: an idle row that answers and is
     idle again changes nothing but its counts.
@@ -129,7 +129,7 @@ def serve(
                         row.active_at = now
                     if sent == size:
                         room -= size + limits.step_bytes
-                        if room > least:  # asked here and not by `while`: only a near jump's comparison is specialised
+                        if room > least_room:  # and not by `while`: only a near jump's comparison is specialised
                             continue
                     else:
                         room = _cut_short(row, want, sent)
@@ -146,7 +146,7 @@ def serve(
                 else:
                     _rest(row, want)
                     break
-                if room <= least or row.state == CLOSED:  # by its own machine, in this step
+                if room <= least_room or row.state == CLOSED:  # by its own machine, in this step
                     _stop(row, room)
                     break
         except Exception as error:
@@ -156,7 +156,7 @@ def serve(
 def visit(row: StreamRow) -> None:
     """Step a row that nobody has told anything of, until it rests."""
     table = row.table
-    serve(((row.descriptor, 0),), table.by_descriptor, table.now, _nobody, _AT_THE_DOOR, table.room_left)
+    serve(((row.descriptor, 0),), table.by_descriptor, table.now, _nobody, _AT_THE_DOOR, table.least_room)
 
 
 def hear_at_once(row: StreamRow) -> None:
@@ -167,7 +167,7 @@ def hear_at_once(row: StreamRow) -> None:
     table = row.table
     if row.state == IDLE_STATE or row.state == READING or _receives(row):
         unasked = ((row.descriptor, _UNASKED),)
-        serve(unasked, table.by_descriptor, table.now, _nobody, _AT_THE_DOOR, table.room_left)
+        serve(unasked, table.by_descriptor, table.now, _nobody, _AT_THE_DOOR, table.least_room)
 
 
 _UNASKED: Final = READABLE | 1 << 16  # the poller has told nothing: where nothing has come, nothing has happened
@@ -186,7 +186,7 @@ def run(row: StreamRow) -> None:
     if not mask and row.key in table.called:
         return
     if row.state < LINGERING or (row.state == LINGERING and mask):
-        serve(((row.descriptor, mask),), table.by_descriptor, table.now, _nobody, 1, table.room_left)
+        serve(((row.descriptor, mask),), table.by_descriptor, table.now, _nobody, 1, table.least_room)
 
 
 def _ready_otherwise(row: StreamRow, mask: int) -> None:

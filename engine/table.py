@@ -84,7 +84,7 @@ class Table:
         self.held = 0  # bytes buffered for all rows; only buffers.py changes it, and what is kept
         self.kept = 0  # bytes kept for all rows in common
         self.queue_work = 0  # bytes that have gone to rows from the run queue, and what their visits count for, ever
-        self.room_left = 0  # of its quantum when a visit ends; `ONE_STEP` in a turn that is to end soon
+        self.least_room = 0  # of its quantum, at which a visit ends; `ONE_STEP` in a turn that is to end soon
         self.time_is_up: Callable[[], bool] | None = None  # in such a turn: whether it is to end now
         self.cut_short = False  # whether the last turn was
         self.hurry: Callable[[], None] | None = None  # called when there is something to do earlier than there was

@@ -158,6 +158,27 @@ def test_those_who_come() -> None:
     assert [row.sent for row in world.reactor.rows()] == [5] * 10
 
 
+@pytest.mark.parametrize("speaks", [True, False])
+def test_one_who_comes_and_is_answered_for_ever(speaks: bool) -> None:
+    """With the step of its admission, or when it is heard at once."""
+    world = World(for_ever if speaks else lambda machine: b"x")
+    number = world.host.open(HERE)
+    if speaks:
+        world.host.feed(number, b"!")
+    assert len(world.turn(3)) <= 5, "made, and stepped as often as there was time"
+
+
+def test_several_doors() -> None:
+    """Each is opened, but not all in a turn that has no time."""
+    world = World(echo)
+    for place in range(2, 8):
+        world.reactor.listen(f"here:{place}", lambda row: Working(world, row))
+        world.host.open(f"here:{place}")
+    assert len(world.turn(0)) == 2, "one was made and stepped"
+    world.turns(0)
+    assert len(world.reactor.keys()) == 6
+
+
 def test_datagrams() -> None:
     class Service:
         def admit(self, data: bytes, peer: object) -> bytes:
@@ -241,9 +262,21 @@ def test_a_program_that_fails_in_a_turn_leaves_the_next_as_it_was() -> None:
     with pytest.raises(KeyError):
         world.reactor.step(0, 1.0)
     world.host.feed(number, b"!")
+    for _ in range(2):  # at the door, and from the queue
+        world.done.clear()
+        world.reactor.step(0)
+        assert len(world.done) > 3, "a turn without a budget has a whole quantum again"
+
+
+def test_who_was_left_in_line_is_served_once_in_the_next_turn() -> None:
+    """He is ready for the poller, too."""
+    world = World(echo)
+    for number in world.opens(3):
+        world.host.feed(number, b"hello")
+    assert len(world.turn(0)) == 1
     world.done.clear()
     world.reactor.step(0)
-    assert len(world.done) > 3, "a turn without a budget has a whole quantum again"
+    assert [world.done.count(f"step {key}") for key in world.reactor.keys()[1:]] == [2, 2], "answered, and at rest"
 
 
 # Whole servers.
@@ -297,6 +330,19 @@ def test_it_is_told_when_there_is_something_to_do_earlier() -> None:
         told.clear()
         world.reactor.step(0)
         assert not told, "in a turn nobody needs to be told"
+
+
+def test_in_a_turn_nobody_is_told() -> None:
+    """The turn's end sees to it."""
+    world = World(lambda machine: PARK)
+    world.opens(1)
+    (row,) = world.reactor.table.rows.values()
+    world.reactor.after(0, row.wake)
+    told: list[bool] = []
+    world.reactor.on_hurry(lambda: told.append(world.reactor.stepping))
+    world.clock += 1.0
+    world.reactor.step(0)
+    assert row.queued and told == []
 
 
 def test_two_loops_cannot_have_one_reactor() -> None:
