@@ -207,7 +207,7 @@ def test_loads_of_datagrams_do_not_believe_a_server_that_lies(load: str, answer:
 def test_forks(bench: Callable[..., Run]) -> None:
     run = bench("forks", "--requests", "12", "--connections", "3", "--rounds", "1")
     assert (run.code, run.said.err, run.whole["without"]) == (0, "", [])
-    assert set(run.figures()) == {"partway", "plain", "bare", "adapter", "socketserver"}
+    assert set(run.figures()) == {"partway", "plain", "blocking", "bare", "adapter", "socketserver"}
     assert min(run.figures().values()) > 0
     assert "one line of 64 bytes that a child answers, 3 at once" in run.said.out
 

@@ -7,10 +7,11 @@ from .beside import Rounds, find_servers
 from .figures import FORK_COLUMNS, Report, add_ratios, cost_row
 from .measure import PEERS, Bench, Server
 
-FORK_SERVERS = ("partway", "plain", "bare", "adapter", "socketserver")
+FORK_SERVERS = ("partway", "plain", "blocking", "bare", "adapter", "socketserver")
 SCRIPTS = {
     "partway": (str(PEERS / "forks_partway.py"), "call"),
     "plain": (str(PEERS / "forks_partway.py"), "plain"),
+    "blocking": (str(PEERS / "forks_partway.py"), "blocking"),
     "bare": (str(PEERS / "forks_bare.py"),),
     "adapter": (str(PEERS / "forks_handler.py"), "ours"),
     "socketserver": (str(PEERS / "forks_handler.py"), "theirs"),
@@ -30,7 +31,8 @@ def bench_forks(options: argparse.Namespace, bench: Bench) -> Report:
         f"CPU time of the server and of its children for one line of {options.size} bytes that a child answers,"
         f" {options.connections} at once.\n"
         f"least, median: {rounds.cut()}.\n"
-        "partway: a machine that has read the line asks for a child. plain: it forks by itself, and waits.\n"
+        "partway: a machine that has read the line asks for a child. plain: it forks by itself, and goes on.\n"
+        "blocking: it forks by itself, and nobody is served until its child has ended.\n"
         "bare: no reactor; a child for each connection. adapter, socketserver: a handler under our ForkingMixIn, and\n"
         "under the standard library's."
     )

@@ -1,14 +1,16 @@
-"""Machines that look at what has come, and then have a child answer it: by a `Call` ("call"), or by a plain fork.
+"""Machines that look at what has come, and then have a child answer it: by a `Call`, or by forking themselves.
 
-The plain one does what can be done in three lines, and no more: its child keeps all descriptors of its parent, and
-nobody else is served until it has ended.
+"plain" does by hand what it takes to go on serving meanwhile: its child's handle is watched, and reaped. "blocking" is
+three lines, and no server: nobody else is served until its child has ended. The children of both keep all descriptors,
+all handlers of signals and all output of their parent; what goes wrong in them nobody is told.
 """
 
 import os
 import sys
+from functools import partial
 from typing import Any, NoReturn
 
-from partway.engine import CLOSE, IDLE, READ, Call, Outcome, Reactor, Row, Want
+from partway.engine import CLOSE, IDLE, PARK, READ, Call, Outcome, Reactor, Row, Want
 
 
 def answer(channel: Any, line: bytes) -> None:
@@ -18,6 +20,7 @@ def answer(channel: Any, line: bytes) -> None:
 
 def answer_and_end(channel: Any, line: bytes) -> NoReturn:
     """Answer, and be no more."""
+    channel.setblocking(True)
     answer(channel, line)
     os._exit(0)
 
@@ -51,8 +54,31 @@ class Asking:
         return Call(answer, self.line, how="fork", lend=True)
 
 
-class Forking(Asking):
-    """Forks by itself."""
+class Plain(Asking):
+    """Forks by itself, and goes on."""
+
+    reactor: Reactor
+
+    def fork(self) -> Want:
+        """Fork, and have the child's handle watched."""
+        child = os.fork()
+        if not child:
+            answer_and_end(self.row.channel, self.line)  # type: ignore[attr-defined]
+        handle = os.pidfd_open(child)
+        self.reactor.watch(handle, partial(self.reap, child, handle))
+        return PARK
+
+    def reap(self, child: int, handle: int) -> None:
+        """The child has ended."""
+        self.reactor.unwatch(handle)
+        os.close(handle)
+        os.waitpid(child, 0)
+        self.over = True
+        self.row.wake()
+
+
+class Blocking(Asking):
+    """Forks by itself, and lets everybody wait."""
 
     def fork(self) -> Want:
         """Fork, and wait for the child."""
@@ -63,10 +89,14 @@ class Forking(Asking):
         return CLOSE
 
 
+MACHINES = {"call": Asking, "plain": Plain, "blocking": Blocking}
+
+
 def serve(how: str, port: int) -> None:
     """Answer for ever on the loopback address. Port 0 picks one."""
     reactor = Reactor()
-    listener = reactor.listen(f"127.0.0.1:{port}", Asking if how == "call" else Forking)
+    Plain.reactor = reactor
+    listener = reactor.listen(f"127.0.0.1:{port}", MACHINES[how])
     print("PORT", listener.address.port, flush=True)
     reactor.run()
 
