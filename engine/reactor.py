@@ -19,9 +19,6 @@ from .listener import Factory, Listener, admit
 from .machine import Call, Cause, How, Outcome, Reason
 from .patience import expire
 from .platform import (
-    FAILED,
-    READABLE,
-    WRITABLE,
     Address,
     Channel,
     Events,
@@ -38,6 +35,7 @@ from .schedule import Rank, schedule_by
 from .stream import run, serve
 from .stream_row import StreamRow
 from .table import ONE_STEP, Notice, Table
+from .watching import unwatch, watch
 
 Observer = Callable[[Notice], None]
 """Hears what an operator may want to know. What it raises is counted and goes no further."""
@@ -160,28 +158,11 @@ class Reactor:
         On a failure both are. A second call for a descriptor replaces the first. Raises ValueError without a function,
         or for a descriptor that is the engine's; OSError for one that cannot be polled.
         """
-        mask = (READABLE if readable is not None else 0) | (WRITABLE if writable is not None else 0)
-        if not mask:
-            raise ValueError("a descriptor is watched for something: unwatch() calls that off")
-        known, table = self._watched(descriptor), self.table
-        if known is None:
-            table.poller.register(descriptor, mask)
-        elif known.mask != mask:
-            table.poller.modify(descriptor, mask)
-        table.doors[descriptor] = _Watch(table, descriptor, mask, readable, writable)
+        watch(self.table, descriptor, readable, writable)
 
     def unwatch(self, descriptor: int) -> None:
         """Call off `watch`. Raises KeyError where nothing is watched, ValueError for a descriptor of the engine's."""
-        if self._watched(descriptor) is None:
-            raise KeyError(descriptor)
-        del self.table.doors[descriptor]
-        self.table.poller.unregister(descriptor)
-
-    def _watched(self, descriptor: int) -> "_Watch | None":
-        door = self.table.doors.get(descriptor)
-        if descriptor in self.table.by_descriptor or not (door is None or isinstance(door, _Watch)):
-            raise ValueError(f"descriptor {descriptor} is the engine's own")
-        return door
+        unwatch(self.table, descriptor)
 
     def after(self, seconds: float, function: Callable[[], None]) -> int:
         """Have a function called once, in a turn after these seconds; return a key for `cancel`.
@@ -495,29 +476,3 @@ class _Nobody:
 
     def admit(self, data: bytes, peer: Where) -> None:
         """Drop it."""
-
-
-class _Watch:
-    """A descriptor of the program's own."""
-
-    def __init__(
-        self,
-        table: Table,
-        descriptor: int,
-        mask: int,
-        readable: Callable[[], None] | None,
-        writable: Callable[[], None] | None,
-    ) -> None:
-        self._table = table
-        self._descriptor = descriptor
-        self.mask = mask
-        self._readable = readable
-        self._writable = writable
-
-    def ready(self, mask: int) -> None:
-        """Call whom it concerns; the second only if the first has not called it off."""
-        if self._readable is not None and mask & (READABLE | FAILED):
-            self._readable()
-        still = self._table.doors.get(self._descriptor) is self
-        if self._writable is not None and mask & (WRITABLE | FAILED) and still:
-            self._writable()

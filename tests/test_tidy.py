@@ -20,7 +20,7 @@ LAYERS = {
     0: {"limits", "machine", "timers", "platform"},
     1: {"buffers", "row", "stream_row", "datagram_row", "freeze", *PLATFORMS},
     2: {"table", "schedule", "offload"},
-    3: {"stream", "datagram", "ending", "patience", "listener", "endpoint", "outbox", "report"},
+    3: {"stream", "datagram", "ending", "patience", "listener", "endpoint", "outbox", "report", "watching"},
     4: {"reactor", "__init__"},
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
