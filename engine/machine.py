@@ -226,7 +226,8 @@ OPTIONAL = ("resume", "ended", "refuse", "remaining", "describe", "duplex")
 - `refuse(reason) -> bytes | None`: what to say when the engine ends the row (408, 431, 503); b"" for nothing; None
   where a part of an answer has gone already: the connection is reset then, for it must not look whole. Not asked while
   output is pending.
-- `remaining() -> int | None`: bytes still to send for this request, for the scheduler.
+- `remaining() -> int | None`: bytes of this answer that the engine has not been given yet, for the scheduler; None
+  where nobody knows.
 - `describe() -> str`: one line for the operator.
 - `duplex`: true while it must be fed although its output is blocked; it then bounds what it takes in. Asked anew
   whenever interest is computed.

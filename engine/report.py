@@ -78,7 +78,7 @@ def report_row(row: Row) -> RowReport:
         received=row.received,
         sent=row.sent,
         held=row.held,
-        to_send=_to_send(row),
+        to_send=row.to_send,
         interest=show_mask(row.mask),
         calls=_calls(row),
         machine=printable(_describe(row)),
@@ -155,13 +155,6 @@ def _peer(row: Row) -> str:
 def _calls(row: Row) -> str:
     calling = row.table.calling
     return "" if calling is None else ", ".join(calling.names(row.key))
-
-
-def _to_send(row: Row) -> int:
-    output = row.output
-    if output is None:
-        return 0
-    return sum(map(len, output)) if isinstance(output, list) else len(output)
 
 
 def _describe(row: Row) -> str:

@@ -162,6 +162,14 @@ class Row(_Hot):
         return self.table.now
 
     @property
+    def to_send(self) -> int:
+        """How many bytes of the machine's last want have not gone yet."""
+        output = self.output
+        if output is None:
+            return 0
+        return sum(map(len, output)) if isinstance(output, list) else len(output)
+
+    @property
     def wall(self) -> float:
         """Seconds since 1970, for a date that people read."""
         return self.table.platform.wall()

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Protocol
 
-from .machine import File
 from .row import Row
 
 AGEING = 1 / 16  # the more, the fairer and the slower in the mean: 1/4 is three quarters of the way to `Fair`
@@ -84,14 +83,7 @@ def bytes_remaining(row: Row) -> float:
     """Rank by how little is left to send; a row that has not begun to answer counts as nothing left."""
     told = getattr(row.machine, "remaining", None)
     count = told() if told is not None else None
-    if count is not None:
-        return float(count)
-    output = row.output
-    if output is None:
-        return 0.0
-    if isinstance(output, File):
-        return float(output.count)
-    return float(row.held)
+    return float(row.to_send if count is None else row.to_send + count)
 
 
 def schedule_by(policy: str | Rank) -> Schedule:

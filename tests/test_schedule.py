@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 from statistics import fmean
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
-from partway.engine import CLOSE, IDLE, OPENING, READ, Limits, Reactor, Row, Want
+from partway.engine import CLOSE, IDLE, OPENING, READ, File, Limits, Reactor, Row, Want
 from partway.engine.schedule import AGEING, Fair, Ranked, bytes_remaining, schedule_by
 from partway.engine.simulation import Simulation
 from worlds import SEEDS, Acting, Acts, Rig, echo, script
@@ -212,16 +213,32 @@ def test_an_unknown_policy_is_refused() -> None:
     assert isinstance(schedule_by("fair"), Fair)
 
 
-def test_bytes_remaining_by_what_the_machine_tells_or_the_row_holds() -> None:
+def test_bytes_remaining_are_what_the_row_has_and_what_the_machine_has_still_to_give() -> None:
     rig = Rig(script(b"x" * 100_000, IDLE))
     rig.dial()
     rig.run(0.1)
     (row,) = rig.rows
-    assert bytes_remaining(row) == 100_000 - row.sent > 0
+    unsent = 100_000 - row.sent
+    assert bytes_remaining(row) == row.to_send == unsent > 0
+    row.machine.remaining = lambda: 7  # type: ignore[attr-defined]
+    assert bytes_remaining(row) == unsent + 7
+    row.machine.remaining = lambda: None  # type: ignore[attr-defined]
+    assert bytes_remaining(row) == unsent
+    row.output = None
     row.machine.remaining = lambda: 7  # type: ignore[attr-defined]
     assert bytes_remaining(row) == 7
-    row.machine.remaining = lambda: None  # type: ignore[attr-defined]
-    assert bytes_remaining(row) == 100_000 - row.sent
+
+
+def test_a_file_that_the_engine_has_whole_is_still_to_be_sent() -> None:
+    """Each answer of `partway http` is one `File`: what its machine has still to give is nothing, so all were alike."""
+    with TemporaryFile() as file:
+        file.write(b"x" * 300_000)
+        rig = Rig(Acts(lambda machine: File(file, 0, 300_000) if machine.steps == 1 else IDLE))
+        rig.dial()
+        rig.run(0.1)
+        (row,) = rig.rows
+        row.machine.remaining = lambda: 0  # type: ignore[attr-defined]
+        assert bytes_remaining(row) == 300_000 - row.sent > 0
 
 
 @pytest.mark.parametrize("policy", ["fair", "shortest"])
