@@ -110,6 +110,15 @@ class Simulation(MemoryStreams):
         """Have something happen in the world, in so many seconds."""
         self._agenda.put(self._clock + seconds, _call, function)
 
+    def spend(self, seconds: float) -> None:
+        """Let time pass in the middle of a turn: the server does what takes so long, and the world goes on."""
+        until = self._clock + seconds
+        instants = self._agenda.instants
+        while instants and instants[0] <= until:
+            self._clock = max(self._clock, instants[0])
+            self._agenda.happen()
+        self._clock = max(self._clock, until)
+
     def run(self, reactor: "Reactor", seconds: float) -> None:
         """Take turns until so many simulated seconds have passed."""
         until = self._clock + seconds

@@ -1,4 +1,4 @@
-"""The command line: `partway http`, `echo`, `chat`, `forward`, `bench` and `stress`.
+"""The command line: `partway http`, `echo`, `chat`, `forward`, `page`, `bench` and `stress`.
 
 Servers say in one line where they really listen, drain on SIGTERM or SIGINT and exit 0; a second signal ends them at
 once, SIGHUP only opens the log anew. A mistake is one line and exit 2; what the system refuses (a port that is taken)
@@ -8,10 +8,8 @@ is one line and exit 1. Nobody who reads what a server says can keep it waiting.
 import argparse
 import re
 import selectors
-import signal
-import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import fields
 from typing import NoReturn
@@ -24,6 +22,7 @@ from ..engine.selector import best_selector
 from .addresses import MistakeError, addresses_of
 from .outputs import Outputs
 from .serving import COMMANDS, Command, Serving
+from .signals import Signals
 from .watch import Watch
 
 SELECTORS = {
@@ -32,10 +31,6 @@ SELECTORS = {
     "poll": getattr(selectors, "PollSelector", None),
     "select": selectors.SelectSelector,
 }
-ENDING = (signal.SIGTERM, signal.SIGINT)
-HANGUPS = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
-
-
 INTERRUPTED = 130  # as shells have it: 128 and SIGINT
 
 
@@ -56,6 +51,8 @@ def _main(words: list[str]) -> int:
         from ..stress.command import main as stress
 
         return stress(words[1:])
+    if words[:1] == ["page"]:
+        return _page(words[1:])
     try:
         options = _parser().parse_args(words)
         return _serve(options)
@@ -65,6 +62,15 @@ def _main(words: list[str]) -> int:
     except OSError as error:
         _say(f"partway: {error}")
         return 1
+
+
+def _page(words: list[str]) -> int:
+    try:
+        from ..stress.page.command import main as page
+    except ImportError as error:
+        _say(f"partway page: {error}")
+        return 2
+    return page(words)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -78,6 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, command in COMMANDS.items():
         command.add_options(commands.add_parser(name, help=command.help, allow_abbrev=False))
     commands.add_parser("bench", help="side by side against the peers (see partway bench --help)", add_help=False)
+    commands.add_parser(
+        "page", help="two tables before a crowd, in a browser (see partway page --help)", add_help=False
+    )
     commands.add_parser("stress", help="does a server hold? (see partway stress --help)", add_help=False)
     for name, command in COMMANDS.items():
         _add_server_options(commands.choices[name], command)
@@ -133,7 +142,7 @@ def _serve(options: argparse.Namespace) -> int:
         stack.callback(outputs.close)  # after the reactor, which still tells of the rows that it ends
         reactor = Reactor(_kernel(options.selector), limits=limits, schedule=options.schedule, observer=outputs.tell)
         stack.callback(reactor.close)
-        stack.enter_context(_Signals(reactor, outputs.reopen))
+        stack.enter_context(Signals(reactor, outputs.reopen))
         serving = command.make(options, reactor, outputs)
         serving.check(options.command, addresses)
         opened = _open_all(reactor, addresses, serving, limits, options.socket_mode, len(command.kinds) > 1)
@@ -210,43 +219,6 @@ def _say(line: str) -> None:
     """Show one line on stderr, whatever the user's words in it are."""
     with suppress(OSError):
         print("".join(letter if letter.isprintable() else " " for letter in line), file=sys.stderr, flush=True)
-
-
-class _Signals:
-    """SIGTERM and SIGINT drain, a second one stops; at SIGHUP a function is called.
-
-    A pipe wakes the reactor: a handler alone doesn't end its wait.
-    """
-
-    def __init__(self, reactor: Reactor, hung_up: Callable[[], None]) -> None:
-        self._reactor = reactor
-        self._hung_up = hung_up
-        self._reader, self._writer = socket.socketpair()
-
-    def __enter__(self) -> None:
-        for end in (self._reader, self._writer):
-            end.setblocking(False)
-        self._reactor.watch(self._reader.fileno(), self._woken)
-        self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        self._handlers = {number: signal.signal(number, lambda *_: None) for number in (*ENDING, *HANGUPS)}
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(self._wakeup)
-        self._reactor.unwatch(self._reader.fileno())
-        self._reader.close()
-        self._writer.close()
-
-    def _woken(self) -> None:
-        numbers = self._reader.recv(64)
-        if any(number in HANGUPS for number in numbers):
-            self._hung_up()
-        ending = sum(number in ENDING for number in numbers)
-        if ending and (self._reactor.draining or ending > 1):
-            self._reactor.stop()
-        elif ending:
-            self._reactor.drain()
 
 
 if __name__ == "__main__":

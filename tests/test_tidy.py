@@ -37,6 +37,7 @@ SYSTEM_ALLOWED = {
     "protocols/command.py",
     "protocols/addresses.py",
     "protocols/output.py",
+    "protocols/signals.py",
 }
 SOURCES = sorted(path for folder in ("engine", "protocols", "stress") for path in (ROOT / folder).rglob("*.py"))
 ADAPTERS = ENGINE / "adapters"  # each imports what it adapts
