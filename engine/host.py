@@ -47,11 +47,13 @@ class Host(MemoryStreams):
         self._outside: dict[int, End] = {}
         self._places: dict[Address, HostPlace] = {}
 
-    # What the host calls.
+    # What the host calls. A number that it never got, or has given back, is a LookupError.
 
     def open(self, address: str, peer: Where = "") -> int:
         """A connection has come for the listener at `address`; return its number. Raises LookupError where none is."""
-        listening = self._listening[parse_address(address)]
+        listening = self._listening.get(parse_address(address))
+        if listening is None:
+            raise LookupError(f"nobody listens at {address}")
         self._last += 1
         inside, outside = End(self, CAPACITY_BYTES, self._last), End(self, CAPACITY_BYTES)
         inside.other, outside.other = outside, inside
@@ -65,8 +67,9 @@ class Host(MemoryStreams):
 
     def feed(self, number: int, data: bytes) -> int:
         """Bytes have come; return how many were taken. The rest must come again when `wants` is true."""
+        outside = self._find(number)
         try:
-            return self._outside[number].send(data)
+            return outside.send(data)
         except BlockingIOError:
             return 0
         except OSError:
@@ -74,43 +77,50 @@ class Host(MemoryStreams):
 
     def wants(self, number: int) -> bool:
         """Tell whether more bytes can be fed."""
-        outside = self._outside[number]
+        outside = self._find(number)
         return outside.other.held < outside.other.capacity
 
     def end(self, number: int) -> None:
         """The peer has ended its side; nothing comes of it where the connection has ended already."""
+        outside = self._find(number)
         with suppress(OSError):
-            self._outside[number].half_close()
+            outside.half_close()
 
     def lost(self, number: int) -> None:
         """The connection is lost."""
-        self._outside.pop(number).abort()
+        self._find(number).abort()
+        del self._outside[number]
 
     def take(self, number: int, most: int = CAPACITY_BYTES) -> bytes:
         """Show the first bytes that are to be sent; `sent` tells how many really were."""
-        return bytes(self._outside[number].arrived[:most])
+        return bytes(self._find(number).arrived[:most])
 
     def sent(self, number: int, count: int) -> None:
-        """So many bytes of what `take` showed have been sent."""
+        """So many bytes of what `take` showed have been sent. Raises ValueError where there are not so many."""
+        outside = self._find(number)
+        if not 0 <= count <= len(outside.arrived):
+            there = len(outside.arrived)
+            raise ValueError(f"{count} bytes of connection {number} cannot have been sent: there are {there}")
         if count:
-            self._outside[number].recv(count)
+            outside.recv(count)
 
     def outcome(self, number: int) -> str:
         """Return "open", "ended" (close once all is taken) or "reset" (drop it): what the engine has decided."""
-        outside = self._outside[number]
+        outside = self._find(number)
         if outside.error:
             return "reset"
         return "ended" if outside.end_arrived and not outside.arrived else "open"
 
     def forget(self, number: int) -> None:
         """The connection is closed on the host's side as well."""
-        self._outside.pop(number).close()
+        self._find(number).close()
+        del self._outside[number]
 
     def datagram(self, address: str, data: bytes, peer: Where) -> bool:
         """A datagram has come for an address; False where it is lost. Raises LookupError where nobody takes any."""
-        place = self._places[parse_address(address)]
-        if place.closed:
-            raise LookupError(address)
+        place = self._places.get(parse_address(address))
+        if place is None or place.closed:
+            raise LookupError(f"nobody takes datagrams at {address}")
         return place.come(data, peer)
 
     def take_datagrams(self, address: str, most: int = DATAGRAMS_MOST) -> list[tuple[bytes, Where]]:
@@ -125,6 +135,12 @@ class Host(MemoryStreams):
     def datagram_addresses(self) -> list[str]:
         """Return all addresses from which datagrams may leave: what was bound, and one of its own for each client."""
         return [str(address) for address in self._places]
+
+    def _find(self, number: int) -> End:
+        outside = self._outside.get(number)
+        if outside is None:
+            raise LookupError(f"there is no connection {number}: it was never opened, or is forgotten")
+        return outside
 
     # What the engine calls.
 

@@ -134,9 +134,10 @@ class End:
                 raise BlockingIOError(EAGAIN, "no room")
             data = data[:room]
             size = room
+        chunk = bytes(data)  # first: what is no bytes counts for nothing
         other.held += size
         other.travelling += size
-        self.network.carry(self, other.arrive, bytes(data))
+        self.network.carry(self, other.arrive, chunk)
         return size
 
     def half_close(self) -> None:

@@ -174,6 +174,69 @@ def test_feeding_one_that_the_engine_has_ended_does_no_harm() -> None:
     outside.host.forget(number)
 
 
+@pytest.mark.parametrize("gone", ["never opened", "lost", "forgotten"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda host, number: host.feed(number, b"x"),
+        lambda host, number: host.wants(number),
+        lambda host, number: host.end(number),
+        lambda host, number: host.lost(number),
+        lambda host, number: host.take(number),
+        lambda host, number: host.sent(number, 1),
+        lambda host, number: host.outcome(number),
+        lambda host, number: host.forget(number),
+    ],
+    ids=["feed", "wants", "end", "lost", "take", "sent", "outcome", "forget"],
+)
+def test_a_number_that_nobody_has(gone: str, call: Callable[[Host, int], object]) -> None:
+    """The host is told which, and its other connections go on."""
+    outside = Outside(Acts(echo))
+    other, number = outside.open(), outside.open()
+    if gone == "never opened":
+        number += 7
+    elif gone == "lost":
+        outside.host.lost(number)
+    else:
+        outside.host.forget(number)
+    with pytest.raises(LookupError, match=f"there is no connection {number}: it was never opened, or is forgotten"):
+        call(outside.host, number)
+    outside.turns()
+    outside.host.feed(other, b"hello")
+    outside.turns()
+    assert outside.taken(other) == b"hello"
+
+
+@pytest.mark.parametrize("address", ["here:2", "udp:here:1", "unix:/here"])
+def test_a_connection_for_nobody(address: str) -> None:
+    outside = Outside(Acts(echo))
+    with pytest.raises(LookupError, match=f"nobody listens at {address}"):
+        outside.host.open(address)
+    with pytest.raises(LookupError, match=f"nobody takes datagrams at {address}"):
+        outside.host.datagram(address, b"x", ("there", 1))
+
+
+def test_what_is_no_bytes_is_refused_and_not_counted() -> None:
+    outside = Outside(Acts(echo))
+    number = outside.open()
+    for wrong in ("text", ["a", "list"]):
+        with pytest.raises(TypeError):
+            outside.host.feed(number, wrong)  # type: ignore[arg-type]
+    assert outside.host.feed(number, b"x" * CAPACITY_BYTES) == CAPACITY_BYTES
+
+
+@pytest.mark.parametrize("count", [-1, 6, 1 << 40])
+def test_more_than_there_was_cannot_have_been_sent(count: int) -> None:
+    outside = Outside(Acts(echo))
+    number = outside.open()
+    outside.host.feed(number, b"hello")
+    outside.turns()
+    with pytest.raises(ValueError, match=f"{count} bytes of connection {number} cannot have been sent: there are 5"):
+        outside.host.sent(number, count)
+    assert outside.taken(number) == b"hello"
+    outside.host.sent(number, 0)
+
+
 def test_nothing_is_kept_of_those_who_have_gone() -> None:
     acts = Acts(echo)
     outside = Outside(acts)
