@@ -80,7 +80,7 @@ BLOCKED = [
 PLATFORMS_LACK = [name for name in BLOCKED if name not in ("time", "fcntl", "resource")]
 """What nobody needs in order to serve: dates are shown by `time`."""
 
-COMMANDS = ("command", "serving", "addresses", "output", "outputs", "__main__", "zone_file")
+COMMANDS = ("command", "serving", "addresses", "output", "outputs", "signals", "__main__", "zone_file")
 PROTOCOLS = sorted(
     ".".join(("partway", "protocols", *path.relative_to(ENGINE.parent / "protocols").with_suffix("").parts))
     for path in (ENGINE.parent / "protocols").rglob("*.py")
