@@ -585,7 +585,8 @@ def test_shutdown_from_within_a_handler() -> None:
             self.server.shutdown()
             self.request.sendall(b"good bye\n")
 
-    with ours.TCPServer(LOCAL, Last) as server, dial(server) as client:
+    kind = made(ours.TCPServer, limits=Limits(linger_seconds=0.1))
+    with kind(LOCAL, Last) as server, dial(server) as client:
         server.serve_forever()
         server.server_close()
         assert hear(client) == b"good bye\n"
@@ -740,7 +741,7 @@ def test_limits_of_ones_own() -> None:
 
 @pytest.mark.parametrize("block", [True, False])
 def test_closing_lets_requests_end_or_not(block: bool) -> None:
-    kind = made(Switching, block_on_close=block, limits=Limits(drain_seconds=SECONDS_MOST))
+    kind = made(Switching, block_on_close=block, limits=Limits(drain_seconds=SECONDS_MOST, linger_seconds=0.1))
     server = kind(LOCAL, handlers.Large)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
