@@ -29,6 +29,7 @@ from partway.stress.bench.measure import PEERS, Child, Server, UnableError, Usag
 from partway.stress.bench.peers import http_nginx
 from partway.stress.bench.peers.load import PATTERN
 from partway.stress.bench.tally import Tally
+from real import need
 
 SECONDS_MOST = 20.0
 CORE = min(os.sched_getaffinity(0))
@@ -37,13 +38,12 @@ REQUESTS = ("GET /a HTTP/1.1\r\n\r\n", "GET /b HTTP/1.1\r\n\r\n", "GET /c HTTP/1
 
 
 def nginx() -> str:
-    """The path of nginx; skips the test where there is none, unless all that others have written is required."""
+    """The path of nginx."""
     try:
         return measure.find_nginx()[0]
     except UnableError as reason:
-        if os.environ.get("PARTWAY_REAL_CLIENTS") == "required":
-            pytest.fail(f"{reason}, and PARTWAY_REAL_CLIENTS=required")
-        pytest.skip(str(reason))
+        need(False, f"nginx ({reason})")
+        raise
 
 
 # Whole runs.

@@ -5,10 +5,8 @@ installed the test is skipped, but in CI (`PARTWAY_REAL_CLIENTS=required`) that 
 says nothing. Speed is nobody's business here.
 """
 
-import os
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,19 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from real import client
 
 SECONDS_MOST = 20.0
 BIG = bytes(range(251)) * 20_888  # 5 MiB of which no part looks like another
-
-
-def client(name: str) -> str:
-    """The path of a client; skips the test where there is none, unless all are required."""
-    path = shutil.which(name)
-    if path is None:
-        if os.environ.get("PARTWAY_REAL_CLIENTS") == "required":
-            pytest.fail(f"{name} is not installed, and PARTWAY_REAL_CLIENTS=required")
-        pytest.skip(f"{name} is not installed")
-    return path
 
 
 @contextmanager

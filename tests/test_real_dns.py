@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from questions import zone_text
+from real import client
 from test_command import served
-from test_real_clients import client, run
+from test_real_clients import run
 
 ZONE = "www A 192.0.2.2\nalias CNAME www\nsub NS ns.sub\nns.sub A 192.0.2.3\n" + "".join(
     f"big TXT {'x' * 240}{number}\n" for number in range(200)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from real import client
 
 SECONDS_MOST = 30.0
 SERVER = textwrap.dedent(
@@ -48,15 +48,6 @@ SERVER = textwrap.dedent(
 )
 
 
-def strace() -> str:
-    path = shutil.which("strace")
-    if path is None:
-        if os.environ.get("PARTWAY_REAL_CLIENTS") == "required":
-            pytest.fail("strace is missing, and PARTWAY_REAL_CLIENTS=required")
-        pytest.skip("strace is missing")
-    return path
-
-
 def ask(port: int, line: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port), SECONDS_MOST) as channel:
         channel.sendall(line)
@@ -65,7 +56,7 @@ def ask(port: int, line: bytes) -> bytes:
 
 def test_one_clone_for_each_request_that_asked_for_it(tmp_path: Path) -> None:
     told = tmp_path / "told"
-    words = [strace(), "-f", "-c", "-o", str(told), sys.executable, "-c", SERVER]
+    words = [client("strace"), "-f", "-c", "-o", str(told), sys.executable, "-c", SERVER]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as server:
         try:
             assert server.stdout is not None and server.stderr is not None

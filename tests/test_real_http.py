@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from test_real_clients import BIG, SECONDS_MOST, client, curl, run, served
+from real import client
+from test_real_clients import BIG, SECONDS_MOST, curl, run, served
 
 TEXT = b"all that is sent in the clear is longer than what is packed\n" * 100
 SHORT = [

@@ -3,7 +3,6 @@
 Frame times are told in the report, and not judged: these machines are shared.
 """
 
-import importlib.util
 import json
 import os
 import re
@@ -18,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+from real import has, need
 from test_readme import WINDOWS as WINDOWS_OF_THE_README
 
 WINDOWS = Path(__file__).resolve().parent / "windows"
@@ -26,18 +25,6 @@ SLOW = 1000
 CALM_SECONDS = 1.0
 LOAD_SECONDS = 2.0
 SECONDS_MOST = 20.0
-
-
-def need(there: object, what: str) -> None:
-    """Skip where something is missing, but fail where all that is real is required."""
-    if not there:
-        if os.environ.get("PARTWAY_REAL_CLIENTS") == "required":
-            pytest.fail(f"{what} is missing, and PARTWAY_REAL_CLIENTS=required")
-        pytest.skip(f"{what} is missing")
-
-
-def has(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from test_real_clients import client
+from real import client
 
 SECONDS_MOST = 60.0
 CONTENT = Random(2).randbytes(201_000) + b"and a little"

@@ -14,8 +14,8 @@ import pytest
 from browser import Browser, browser
 from partway.stress.page.guests import KINDS
 from partway.stress.page.pyodide import NEEDED
+from real import client, pyodide
 from test_command import Served, served
-from test_real_clients import client
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -25,18 +25,8 @@ COUNTS = "[...document.querySelectorAll('.states')].map((list) => parseInt(/([0-
 
 
 @pytest.fixture(scope="module")
-def pyodide() -> Path:
-    folder = Path(os.environ.get("PARTWAY_PYODIDE", ""), "pyodide.mjs").parent
-    if not (folder / "pyodide.mjs").exists():
-        if os.environ.get("PARTWAY_REAL_CLIENTS") == "required":
-            pytest.fail("Pyodide is missing, and PARTWAY_REAL_CLIENTS=required")
-        pytest.skip("Pyodide is missing (PARTWAY_PYODIDE)")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(pyodide: Path) -> Iterator[Served]:
-    with served("page", "--no-open", "--pyodide", str(pyodide)) as server:
+def server() -> Iterator[Served]:
+    with served("page", "--no-open", "--pyodide", str(pyodide())) as server:
         yield server
 
 
@@ -190,10 +180,10 @@ def test_a_run_has_a_seed(server: Served, words: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("broken", ["pyodide.mjs", "python_stdlib.zip"])
-def test_python_that_does_not_come_up(pyodide: Path, tmp_path: Path, broken: str) -> None:
+def test_python_that_does_not_come_up(tmp_path: Path, broken: str) -> None:
     """The page says so, instead of waiting for ever."""
     for name in NEEDED:
-        shutil.copy(pyodide / name, tmp_path)
+        shutil.copy(pyodide() / name, tmp_path)
     (tmp_path / broken).write_text("this is no such file")
     with served("page", "--no-open", "--pyodide", str(tmp_path)) as server, browser(client("chromium")) as page:
         page.open(server.addresses[0])

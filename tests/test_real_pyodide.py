@@ -5,7 +5,6 @@ Where it is, `PARTWAY_PYODIDE` says: the folder of the npm package.
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import socket
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from real import client, need, pyodide
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = Path(__file__).resolve().parent / "pyodide" / "host.mjs"
@@ -36,19 +36,11 @@ INSIDE = (
 pytestmark = pytest.mark.timeout(120)
 
 
-def need(there: object, what: str) -> None:
-    if not there:
-        if os.environ.get("PARTWAY_REAL_CLIENTS") == "required":
-            pytest.fail(f"{what} is missing, and PARTWAY_REAL_CLIENTS=required")
-        pytest.skip(f"{what} is missing")
-
-
 @pytest.fixture
 def host(tmp_path: Path) -> list[str]:
     """The words that start the host, but for what it is to do."""
-    pyodide = os.environ.get("PARTWAY_PYODIDE", "")
-    need(Path(pyodide, "pyodide.mjs").exists(), "Pyodide (PARTWAY_PYODIDE)")
-    need(shutil.which("node"), "node")
+    folder = pyodide()
+    client("node")
     packages = tmp_path / "packages"
     packages.mkdir()
     for name in PACKAGES:
@@ -58,7 +50,7 @@ def host(tmp_path: Path) -> list[str]:
             shutil.copytree(place, packages / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(place, packages)
-    return [pyodide, str(ROOT), str(packages)]
+    return [str(folder), str(ROOT), str(packages)]
 
 
 @contextmanager
@@ -75,7 +67,7 @@ def serving(host: list[str]) -> Iterator[tuple[int, int, "subprocess.Popen[str]"
 
 def test_nodes_sockets_and_our_table(host: list[str]) -> None:
     """curl is answered, a megabyte leaves as it is taken, twenty are half done at once, a datagram comes back."""
-    need(shutil.which("curl"), "curl")
+    client("curl")
     with serving(host) as (page, letters, process):
         url = f"http://127.0.0.1:{page}"
         said = subprocess.run(["curl", "-sS", f"{url}/curl"], capture_output=True, text=True, timeout=SECONDS_MOST)
@@ -89,10 +81,10 @@ def test_nodes_sockets_and_our_table(host: list[str]) -> None:
             channel.sendall(b"st: x\r\n\r\n")
         for channel in channels:
             assert channel.recv(1000).endswith(b"\r\n\r\nhello from /partway")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.settimeout(SECONDS_MOST)
-            client.sendto(b"hello", ("127.0.0.1", letters))
-            assert client.recv(10) == b"hello"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as letters_only:
+            letters_only.settimeout(SECONDS_MOST)
+            letters_only.sendto(b"hello", ("127.0.0.1", letters))
+            assert letters_only.recv(10) == b"hello"
         out, _ = process.communicate(timeout=SECONDS_MOST)
         for channel in channels:
             channel.close()

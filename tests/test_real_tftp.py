@@ -10,8 +10,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from real import client
 from test_command import LOCAL, served
-from test_real_clients import client, run
+from test_real_clients import run
 
 SECONDS_MOST = 20.0
 CONTENT = Random(1).randbytes(3 << 20) + b"and a little"

@@ -3,7 +3,6 @@
 import importlib.metadata
 import importlib.util
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from real import has, need
 
 ROOT = Path(__file__).resolve().parent.parent
 WASI = Path(__file__).resolve().parent / "wasi"
@@ -21,18 +21,11 @@ SECONDS_MOST = 60
 pytestmark = pytest.mark.timeout(180)
 
 
-def need(there: object, what: str) -> None:
-    if not there:
-        if os.environ.get("PARTWAY_REAL_CLIENTS") == "required":
-            pytest.fail(f"{what} is missing, and PARTWAY_REAL_CLIENTS=required")
-        pytest.skip(f"{what} is missing")
-
-
 @pytest.fixture(scope="module")
 def component(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The engine, the protocols and h11 as they are, put together with an interpreter."""
     for module in ("componentize_py", "wasmtime", "h11"):
-        need(importlib.util.find_spec(module), module)
+        need(has(module), module)
     folder = tmp_path_factory.mktemp("wasi")
     source = folder / "source"
     skipped = shutil.ignore_patterns("__pycache__")
