@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import partway.protocols.dns
 import pytest
 from partway.protocols.dns import load_zone, parse_zone
 from questions import ask, server_of, told
@@ -159,3 +160,9 @@ def test_generated_names() -> None:
 def test_what_lies_outside_is_left_out() -> None:
     server = server_of("www.other. A 192.0.2.1\n")
     assert told(ask(server, "www.other."))[0] == "REFUSED"
+
+
+def test_what_the_package_does_not_have() -> None:
+    with pytest.raises(AttributeError, match=r"module 'partway\.protocols\.dns' has no attribute 'save_zone'"):
+        getattr(partway.protocols.dns, "save_zone")  # noqa: B009
+    assert not hasattr(partway.protocols.dns, "save_zone")

@@ -553,6 +553,29 @@ def test_closing_waits_for_datagrams_that_are_served_elsewhere() -> None:
         assert server._ended == 1
 
 
+def test_a_thread_that_takes_too_long_does_not_hold_the_end() -> None:
+    """Of a datagram no row tells: `server_close` waits for its thread, but for `drain_seconds` at the most."""
+    done = threading.Event()
+
+    class Endless(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            done.wait()
+
+    limits = Limits(drain_seconds=0.05)
+    with (
+        made(ours.ThreadingMixIn, socketserver.UDPServer, limits=limits)(LOCAL, Endless) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        client.sendto(b"hello", server.server_address)
+        try:
+            reactor = server.attach()
+            while not reactor.totals().calls:
+                reactor.step(1.0)
+            server.server_close()
+        finally:
+            done.set()
+
+
 class ThreeOfLetters(ours.MultiplexingMixIn, socketserver.UDPServer):
     """The first word of a datagram says how it is served."""
 
