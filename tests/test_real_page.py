@@ -179,6 +179,40 @@ def test_a_run_has_a_seed(server: Served, words: str, seed: int) -> None:
         assert page.find("document.getElementById('clock').title") == f"seed {seed}"
 
 
+HIDE = """(() => {
+  Object.defineProperty(document, "hidden", { value: HIDDEN, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+})()"""
+
+
+def test_in_a_tab_that_nobody_looks_at_no_time_passes(page: Browser) -> None:
+    page.find(HIDE.replace("HIDDEN", "true"))
+    stopped = "(() => { const was = window.was; window.was = CLOCK; return was === CLOCK; })()".replace("CLOCK", CLOCK)
+    page.wait(f"new Promise((done) => setTimeout(done, 100)) && {stopped}")
+    page.find("new Promise((done) => setTimeout(done, 300))")
+    at = page.find(CLOCK)
+    page.find(HIDE.replace("HIDDEN", "false"))
+    page.wait(f"{CLOCK} > {at} + 0.5")
+
+
+def test_what_goes_wrong_later_is_said(page: Browser) -> None:
+    page.find(
+        "(() => { const slide = document.getElementById('slide-silent'); slide.max = 100000; slide.value = 100000; "
+        "slide.dispatchEvent(new Event('input')); })()"
+    )
+    words = page.wait("!document.getElementById('failed').hidden && document.getElementById('failed').textContent")
+    assert words.startswith("The tables have stopped: ") and "silent, and not 100000" in words
+
+
+def test_a_choice_is_given_up(page: Browser) -> None:
+    asked = "document.querySelector('.asked').textContent"
+    page.find("document.querySelector('.cells').focus()")
+    page.press("ArrowRight")
+    page.wait(f"{asked}.startsWith('Row ')")
+    page.press("Escape")
+    page.wait(f"{asked}.startsWith('Choose a row')")
+
+
 @pytest.mark.parametrize("broken", ["pyodide.mjs", "python_stdlib.zip"])
 def test_python_that_does_not_come_up(tmp_path: Path, broken: str) -> None:
     """The page says so, instead of waiting for ever."""

@@ -556,9 +556,11 @@ def test_closing_waits_for_datagrams_that_are_served_elsewhere() -> None:
 def test_a_thread_that_takes_too_long_does_not_hold_the_end() -> None:
     """Of a datagram no row tells: `server_close` waits for its thread, but for `drain_seconds` at the most."""
     done = threading.Event()
+    threads: list[threading.Thread] = []
 
     class Endless(socketserver.BaseRequestHandler):
         def handle(self) -> None:
+            threads.append(threading.current_thread())
             done.wait()
 
     limits = Limits(drain_seconds=0.05)
@@ -569,11 +571,14 @@ def test_a_thread_that_takes_too_long_does_not_hold_the_end() -> None:
         client.sendto(b"hello", server.server_address)
         try:
             reactor = server.attach()
-            while not reactor.totals().calls:
-                reactor.step(1.0)
+            while not threads:
+                reactor.step(0.01)
             server.server_close()
+            assert threads[0].is_alive()
         finally:
             done.set()
+            for thread in threads:
+                thread.join()
 
 
 class ThreeOfLetters(ours.MultiplexingMixIn, socketserver.UDPServer):

@@ -12,6 +12,8 @@ const CROWDS = {
 const LINE = { name: "line", title: "the line, MB/s", about: "what the server can send", least: 1 };
 const STATES = ["opening", "idle", "reading", "working", "waiting", "writing", "lingering"];
 
+const CHOOSE = "Choose a row, by the arrow keys or a touch, to see what the table knows of it.";
+
 const byId = (id) => document.getElementById(id);
 const worker = new Worker(`worker.js${location.search}`, { type: "module" });
 const tables = [];
@@ -57,6 +59,7 @@ function build() {
     section.setAttribute("aria-label", schedule);
     find("h2").textContent = schedule;
     find(".about").textContent = ABOUT[schedule];
+    find(".asked").textContent = CHOOSE;
     for (const state of STATES) {
       const item = document.createElement("li");
       item.style.setProperty("--colour", `var(--${state})`);
@@ -86,6 +89,7 @@ function slider({ name, title, about, usual, most, least }, order) {
   label.title = `${title}: ${about}`;
   Object.assign(input, { type: "range", min: least, max: most, value: usual, name, id: `slide-${name}` });
   shown.textContent = usual;
+  shown.ariaHidden = "true"; // the slider itself says it
   input.addEventListener("input", () => {
     shown.textContent = input.value;
     worker.postMessage(order(Number(input.value)));
@@ -163,8 +167,7 @@ function list(body, rows) {
 
 function ask(table, row) {
   const chosen = table.cells.chosen;
-  if (chosen < 0) return;
-  let words = "That row has ended.";
+  let words = chosen < 0 ? CHOOSE : "That row has ended.";
   if (row && row.peer) {
     const left = row.deadline_in === null ? "no deadline" : `${time(row.deadline_in)} left`;
     words = `Row ${row.key}: ${row.state} for ${time(row.since)}, ${left}. A guest of the kind “${guest(row.kind)}”, from ${row.peer}, there since ${time(row.age)}. `
@@ -180,7 +183,7 @@ function ask(table, row) {
 function fail(words) {
   byId("loading").hidden = true;
   byId("failed").hidden = false;
-  byId("failed").textContent = `Python did not come up: ${words}`;
+  byId("failed").textContent = `${legend ? "The tables have stopped" : "Python did not come up"}: ${words}`;
 }
 
 worker.onmessage = ({ data }) => {
@@ -204,4 +207,5 @@ addEventListener("keydown", (event) => {
   else if (event.key === ".") turn();
 });
 addEventListener("resize", redraw);
+document.addEventListener("visibilitychange", () => worker.postMessage({ unseen: document.hidden }));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", palette);

@@ -7,22 +7,25 @@ const PASS_MOST = 0.1; // seconds at once, where a browser has let us sleep
 
 let pair;
 let paused = false;
+let unseen = false; // in a tab that nobody looks at no time passes
 let places = [-1, -1];
 let pace = 1;
 let before = 0;
 
 function look(always) {
-  postMessage({ frame: pair.look(places, always), pace, paused });
+  postMessage({ frame: pair.look(places, always), pace });
 }
 
 function tick() {
   const now = performance.now();
   const passed = Math.min((now - before) / 1000, PASS_MOST);
   before = now;
-  if (!paused && passed > 0) {
-    const done = pair.advance(passed, SPEND);
-    pace += (done / passed - pace) * 0.05;
-    look(false);
+  if (!paused && !unseen && passed > 0) {
+    said(() => {
+      const done = pair.advance(passed, SPEND);
+      pace += (done / passed - pace) * 0.05;
+      look(false);
+    });
   }
   setTimeout(tick, Math.max(0, TICK_MS - (performance.now() - now)));
 }
@@ -31,14 +34,25 @@ const orders = {
   crowd: ([number, count]) => pair.crowd(number, count),
   line: (megabytes) => pair.line(megabytes),
   paused: (yes) => { paused = yes; },
+  unseen: (yes) => { unseen = yes; },
   turn: () => { pair.turn(); },
   places: (both) => { places = both; },
 };
 
-onmessage = ({ data }) => {
+/** What Python raises is said, and time stops: a table is not drawn on as if nothing had been. */
+function said(work) {
+  try {
+    work();
+  } catch (error) {
+    paused = true;
+    postMessage({ failed: String(error) });
+  }
+}
+
+onmessage = ({ data }) => said(() => {
   for (const [name, argument] of Object.entries(data)) orders[name](argument);
-  if (paused || data.places) look(true);
-};
+  if (pair && (paused || data.places)) look(true);
+});
 
 async function begin() {
   const seed = Number(new URL(location).searchParams.get("seed")) || 1;
