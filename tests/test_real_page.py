@@ -102,7 +102,7 @@ def test_keys(page: Browser) -> None:
     page.press("Tab")
     assert page.find("document.activeElement.className") == "cells"
     page.press("ArrowRight", "ArrowRight", "ArrowDown", "ArrowLeft")
-    said = page.wait("/^Row [0-9]+: [A-Z]+ for .*poller/.test(document.querySelector('.asked').textContent)")
+    said = page.wait("/^Row [0-9]+: [a-z]+ for .*poller/.test(document.querySelector('.asked').textContent)")
     assert said is True
     assert page.find("document.querySelectorAll('.asked')[1].textContent").startswith("Choose a row")
     keep(page, "chosen")

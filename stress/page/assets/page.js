@@ -170,7 +170,7 @@ function ask(table, row) {
   let words = chosen < 0 ? CHOOSE : "That row has ended.";
   if (row && row.peer) {
     const left = row.deadline_in === null ? "no deadline" : `${time(row.deadline_in)} left`;
-    words = `Row ${row.key}: ${row.state} for ${time(row.since)}, ${left}. A guest of the kind “${guest(row.kind)}”, from ${row.peer}, there since ${time(row.age)}. `
+    words = `Row ${row.key}: ${row.state.toLowerCase()} for ${time(row.since)}, ${left}. A guest of the kind “${guest(row.kind)}”, from ${row.peer}, there since ${time(row.age)}. `
       + `Got ${size(row.received)}, sent ${size(row.sent)}, ${size(row.to_send)} in hand; asks the poller for ${{ r: "reading", w: "writing", e: "the end", "-": "nothing" }[row.interest] ?? row.interest}. ${row.machine}.`;
   }
   const line = table.find(".asked");
