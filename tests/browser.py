@@ -36,10 +36,19 @@ class Browser:
         self._writer = os.fdopen(writer, "wb", buffering=0)
         self._unread = b""
         self._last = 0
+        self._target: str | None = None
         self._session: str | None = None
         self.events: list[dict[str, Any]] = []
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.renew()
+
+    def renew(self) -> None:
+        """Close the page, and have an empty one; what came of the other is forgotten."""
+        self._session, old = None, self._target
+        self._target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+        if old is not None:
+            self.ask("Target.closeTarget", targetId=old)
+        self._session = self.ask("Target.attachToTarget", targetId=self._target, flatten=True)["sessionId"]
+        self.events.clear()
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.ask(f"{domain}.enable")
 

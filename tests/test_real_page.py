@@ -4,7 +4,6 @@ What the tables do is tested where it is decided by a seed (`test_page.py`); her
 `PARTWAY_SCREENSHOTS` names a folder for pictures. Needs Chromium, and Pyodide (`PARTWAY_PYODIDE`).
 """
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -30,17 +29,30 @@ def server() -> Iterator[Served]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One for all tests: to start another takes longer than to start Python in it."""
+    with browser(client("chromium")) as chromium:
+        yield chromium
+
+
 @pytest.fixture
-def page(server: Served) -> Iterator[Browser]:
+def empty(chromium: Browser) -> Browser:
+    """An empty page, which knows nothing of the ones before."""
+    chromium.renew()
+    return chromium
+
+
+@pytest.fixture
+def page(empty: Browser, server: Served) -> Browser:
     """A window with the page, whose tables have begun to move."""
-    with browser(client("chromium")) as page:
-        page.window(1280, 900)
-        yield shown(page, server)
+    empty.window(1280, 900)
+    return shown(empty, server)
 
 
 def shown(page: Browser, server: Served) -> Browser:
     page.open(server.addresses[0])
-    page.wait(f"{CLOCK} > 1.5")
+    page.wait(f"{CLOCK} > 0.5")
     return page
 
 
@@ -81,7 +93,11 @@ WRITING, READING = "0,114,178", "230,159,0"
 
 
 def test_cells_are_drawn_in_the_colours_of_their_states(page: Browser) -> None:
+    for state in ("reading", "writing"):
+        there = f"/[1-9][0-9]* {state}/.test(list.textContent)"
+        page.wait(f"[...document.querySelectorAll('.states')].every((list) => {there})")
     page.press("p")
+    page.wait("/paused/.test(document.getElementById('clock').textContent)")
     for colours in page.find(DRAWN):
         assert {WRITING, READING} <= set(colours)
 
@@ -150,33 +166,31 @@ def test_a_touch_chooses_a_row(page: Browser) -> None:
 
 
 @pytest.mark.parametrize(("name", "dark"), [("phone", False), ("phone-dark", True)])
-def test_on_a_phone(server: Served, name: str, dark: bool) -> None:
+def test_on_a_phone(empty: Browser, server: Served, name: str, dark: bool) -> None:
     """Nothing is wider than the window, what is touched is large enough, and both tables are near each other."""
-    with browser(client("chromium")) as page:
-        page.window(*PHONE, dark=dark, mobile=True, scale=2)
-        shown(page, server)
-        page.wait(f"{COUNTS}.every((count) => count > 20)")
-        assert page.find("document.documentElement.scrollWidth") == PHONE[0]
-        heights = page.find("[...document.querySelectorAll('button')].map((one) => one.offsetHeight)")
-        assert min(heights) >= 36
-        tops = page.find("[...document.querySelectorAll('main section')].map((one) => one.offsetTop)")
-        assert tops[1] - tops[0] < PHONE[1]
-        paper = page.find("getComputedStyle(document.body).backgroundColor")
-        assert paper == ("rgb(20, 23, 27)" if dark else "rgb(251, 250, 246)")
-        sizes = page.find(
-            "[...document.querySelectorAll('main *')].map((one) => parseFloat(getComputedStyle(one).fontSize))"
-        )
-        assert min(sizes) >= 12
-        assert page.complaints() == []
-        keep(page, name)
+    empty.window(*PHONE, dark=dark, mobile=True, scale=2)
+    page = shown(empty, server)
+    page.wait(f"{COUNTS}.every((count) => count > 20)")
+    assert page.find("document.documentElement.scrollWidth") == PHONE[0]
+    heights = page.find("[...document.querySelectorAll('button')].map((one) => one.offsetHeight)")
+    assert min(heights) >= 36
+    tops = page.find("[...document.querySelectorAll('main section')].map((one) => one.offsetTop)")
+    assert tops[1] - tops[0] < PHONE[1]
+    paper = page.find("getComputedStyle(document.body).backgroundColor")
+    assert paper == ("rgb(20, 23, 27)" if dark else "rgb(251, 250, 246)")
+    sizes = page.find(
+        "[...document.querySelectorAll('main *')].map((one) => parseFloat(getComputedStyle(one).fontSize))"
+    )
+    assert min(sizes) >= 12
+    assert page.complaints() == []
+    keep(page, name)
 
 
 @pytest.mark.parametrize(("words", "seed"), [("?seed=7", 7), ("?seed=nonsense", 1)])
-def test_a_run_has_a_seed(server: Served, words: str, seed: int) -> None:
-    with browser(client("chromium")) as page:
-        page.open(f"{server.addresses[0]}{words}")
-        page.wait(f"{CLOCK} > 0")
-        assert page.find("document.getElementById('clock').title") == f"seed {seed}"
+def test_a_run_has_a_seed(empty: Browser, server: Served, words: str, seed: int) -> None:
+    empty.open(f"{server.addresses[0]}{words}")
+    empty.wait(f"{CLOCK} > 0")
+    assert empty.find("document.getElementById('clock').title") == f"seed {seed}"
 
 
 HIDE = """(() => {
@@ -214,14 +228,13 @@ def test_a_choice_is_given_up(page: Browser) -> None:
 
 
 @pytest.mark.parametrize("broken", ["pyodide.mjs", "python_stdlib.zip"])
-def test_python_that_does_not_come_up(tmp_path: Path, broken: str) -> None:
+def test_python_that_does_not_come_up(empty: Browser, tmp_path: Path, broken: str) -> None:
     """The page says so, instead of waiting for ever."""
     for name in NEEDED:
         shutil.copy(pyodide() / name, tmp_path)
     (tmp_path / broken).write_text("this is no such file")
-    with served("page", "--no-open", "--pyodide", str(tmp_path)) as server, browser(client("chromium")) as page:
-        page.open(server.addresses[0])
-        words = page.wait("!document.getElementById('failed').hidden && document.getElementById('failed').textContent")
+    with served("page", "--no-open", "--pyodide", str(tmp_path)) as server:
+        empty.open(server.addresses[0])
+        words = empty.wait("!document.getElementById('failed').hidden && document.getElementById('failed').textContent")
         assert words.startswith("Python did not come up: ") and len(words) > 30
-        assert page.find("document.getElementById('loading').hidden")
-        json.dumps(words)
+        assert empty.find("document.getElementById('loading').hidden")
