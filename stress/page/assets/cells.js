@@ -1,4 +1,6 @@
 // The table as a picture: a cell for each place, its colour the row's state, its level the time that is left.
+import { blank } from "./blank.js";
+
 const FIRST = 48; // "0": how Python counts in characters
 const LEVELS = 60;
 const HONEST = 0;
@@ -47,15 +49,7 @@ export class Cells {
   }
 
   draw(colours, now) {
-    const { context, canvas } = this;
-    const scale = devicePixelRatio || 1;
-    const width = canvas.clientWidth, height = canvas.clientHeight;
-    if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
-      canvas.width = Math.round(width * scale);
-      canvas.height = Math.round(height * scale);
-    }
-    context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.clearRect(0, 0, width, height);
+    const { width, height } = blank(this.canvas);
     this.layOut(width, height);
     for (const [place, [state, since]] of this.ghosts) {
       const age = (now - since) / FADE_MS;

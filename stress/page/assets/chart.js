@@ -1,4 +1,6 @@
 // How long the honest have waited: a point for each visit, on a logarithmic scale, and the median through them.
+import { blank } from "./blank.js";
+
 const SECONDS = 20;
 const LEAST = 0.03, MOST = 10; // seconds; what is beyond stands at the edge
 const LINES = [[0.1, "100 ms"], [1, "1 s"], [5, "5 s"]];
@@ -7,7 +9,6 @@ const LEFT = 50;
 export class Chart {
   constructor(canvas) {
     this.canvas = canvas;
-    this.context = canvas.getContext("2d");
     this.visits = [];
     this.medians = [];
     this.now = 0;
@@ -25,18 +26,10 @@ export class Chart {
   }
 
   draw(colours) {
-    const { context, canvas } = this;
-    const scale = devicePixelRatio || 1;
-    const width = canvas.clientWidth, height = canvas.clientHeight;
-    if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
-      canvas.width = Math.round(width * scale);
-      canvas.height = Math.round(height * scale);
-    }
-    context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.clearRect(0, 0, width, height);
+    const { context, width, height } = blank(this.canvas);
     const x = (at) => LEFT + (width - LEFT) * (1 - (this.now - at) / SECONDS);
     const y = (seconds) => height * (1 - Math.log(seconds / LEAST) / Math.log(MOST / LEAST));
-    context.font = `12px ${getComputedStyle(canvas).fontFamily}`;
+    context.font = `12px ${getComputedStyle(this.canvas).fontFamily}`;
     context.textBaseline = "middle";
     for (const [seconds, name] of LINES) {
       context.fillStyle = colours.soft;
