@@ -7,9 +7,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 from partway.engine.stream_row import StreamRow
 
 FAILED = pytest.StashKey[bool]()
+
+# The same examples in each run, and no clock: neither how busy a machine is nor what it has seen before decides a test.
+settings.register_profile(
+    "partway", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("partway")
 
 
 def pytest_collection_finish() -> None:

@@ -496,13 +496,7 @@ def all_ways(tmp_path: Path) -> Iterator[list[Site]]:
         site.beneath.close()
 
 
-@settings(
-    max_examples=150,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(PARTS), max_size=6).map(b"/".join))
 def test_the_ways_agree(all_ways: list[Site], name: bytes) -> None:
     outcomes = [site.outcome(name) for site in all_ways]

@@ -26,7 +26,7 @@ from partway.engine import Limits
 from partway.protocols.http import Folder
 
 SECRET = b"the secret that lies outside"
-FIXED = settings(max_examples=500, derandomize=True, deadline=None, database=None)
+FIXED = settings(max_examples=500)
 IS_ROOT = os.geteuid() == 0
 
 

@@ -42,7 +42,7 @@ from partway.protocols.http.spool import Spool
 from worlds import SEEDS, Rig
 
 LIMITS = Limits()
-FIXED = settings(max_examples=300, derandomize=True, deadline=None, database=None)
+FIXED = settings(max_examples=300)
 ODD = bytes(range(256)) + b"\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n"  # a body like this is nothing but bytes
 NOBODY: Any = SimpleNamespace(reaped=True)  # a row that counts nothing
 

@@ -22,7 +22,7 @@ from partway.protocols.http.recall import Recall
 
 Outcome = Head | int
 BOTH = pytest.mark.parametrize("parser", sorted(http_head.PARSERS))
-FIXED = settings(max_examples=400, derandomize=True, deadline=None, database=None)
+FIXED = settings(max_examples=400)
 HEADERS_MAX = 10
 RECALLING = Limits(headers_max=HEADERS_MAX)
 

@@ -24,7 +24,7 @@ from partway.protocols.http.listing import Listing
 from partway.protocols.open_file import ChangedError
 from worlds import Rig
 
-FIXED = settings(max_examples=80, derandomize=True, deadline=None, database=None)
+FIXED = settings(max_examples=80)
 A_DAY = 86_400
 NOON = 1_795_348_800  # 2026-11-22 12:00
 

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from partway.protocols.http.ranges import DIGITS_MAX, content_range, parts_of, read_ranges, unsatisfied
 
-FIXED = settings(max_examples=300, derandomize=True, deadline=None, database=None)
+FIXED = settings(max_examples=300)
 HEAD_BYTES = 32 * 1024
 LINEAR_SECONDS = 0.5  # what is linear takes less than 1 ms
 

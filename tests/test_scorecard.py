@@ -259,7 +259,7 @@ def check_missing(report: Mapping[str, Any]) -> None:
 @pytest.mark.usefixtures("two", "fonts")
 def test_a_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     json_file, html_file = tmp_path / "card.json", tmp_path / "card.html"
-    words = ["stress", "scorecard", "--clients", "2", "--seconds", "3"]
+    words = ["stress", "scorecard", "--eager", "--clients", "2", "--seconds", "3"]
     assert main([*words, "--json", str(json_file), "--html", str(html_file)]) == 0
     said = capsys.readouterr()
     assert said.err == ""
@@ -276,7 +276,7 @@ def test_a_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("two", "fonts")
 def test_beside_a_crowd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     json_file, html_file = tmp_path / "card.json", tmp_path / "card.html"
-    words = ["stress", "scorecard", "--beside", "22", "--seconds", "2"]
+    words = ["stress", "scorecard", "--eager", "--beside", "22", "--seconds", "2"]
     assert main([*words, "--json", str(json_file), "--html", str(html_file)]) == 0
     said = capsys.readouterr()
     assert said.err == ""
@@ -292,7 +292,7 @@ def test_beside_a_crowd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.usefixtures("two", "fonts")
 def test_beside_a_crowd_of_one_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     json_file, html_file = tmp_path / "card.json", tmp_path / "card.html"
-    words = ["stress", "scorecard", "--beside", "6", "--kinds", "silent,drip-head", "--seconds", "2"]
+    words = ["stress", "scorecard", "--eager", "--beside", "6", "--kinds", "silent,drip-head", "--seconds", "2"]
     assert main([*words, "--json", str(json_file), "--html", str(html_file)]) == 0
     assert " 6 clients of silent and drip-head, 2 s each\n" in capsys.readouterr().out
     crowds = json.loads(json_file.read_text())["servers"]["partway"]["crowds"]
@@ -313,7 +313,7 @@ def test_examples_of_the_readme(
     """As they stand there, but shorter, and with few clients."""
     monkeypatch.chdir(tmp_path)
     words = line.replace("19000", "22").split()
-    assert main([*words[1:], "--seconds", "2"]) == 0
+    assert main([*words[1:], "--seconds", "2", "--eager"]) == 0
     assert capsys.readouterr().err == ""
     assert all((tmp_path / name).exists() for name in words if name.endswith((".html", ".json")))
 
@@ -325,13 +325,14 @@ def test_no_server_at_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize("words", [["--clients", "2"], ["--beside", "22"]], ids=["card", "beside"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_it_in_order(words: list[str], number: int) -> None:
-    """With a report, and nobody is left behind."""
-    words = [*STRESS, "--only", "partway", "--seconds", "600", *words]
+@pytest.mark.parametrize(("number", "eager"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
+def test_an_interrupt_ends_it_in_order(words: list[str], number: int, eager: bool) -> None:
+    """With a report, and nobody is left behind. Attackers are told whether they give way."""
+    words = [*STRESS, "--only", "partway", "--seconds", "600", *words, *["--eager"] * eager]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             attackers = wait_for(process, "attackers")
+            assert all(json.loads(words_that_run(child)[-1])["eager"] is eager for child in attackers)
             servers = wait_for(process, "partway_app")
             process.send_signal(number)
             out, err = process.communicate(timeout=SECONDS_MOST)

@@ -5,14 +5,16 @@ import re
 import subprocess
 import sys
 from array import array
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from itertools import count
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import Phase, find, given, settings
+from hypothesis.strategies import SearchStrategy
 from partway.engine import CLOSE, IDLE, NEXT, READ, Inbox, Limits, LineBuffer, PeerError, Reason, Row, Wait, Want
 from partway.engine.faults import Faults
 from partway.stress.simulate.examine import AGAIN
@@ -24,6 +26,7 @@ from partway.stress.testing import Case, Owed, Says, SimulationFailure, Visitor,
 pytest_plugins = ["pytester"]
 
 SIZE_MOST = 1000
+Drawn = TypeVar("Drawn")
 
 
 def framed(body: bytes) -> bytes:
@@ -640,6 +643,13 @@ def test_a_timer_is_no_busy_loop() -> None:
 
 # Strategies.
 
+SHRINKING = settings(max_examples=100, phases=(Phase.generate, Phase.shrink))  # to explain takes twenty times as long
+
+
+def shrunk(strategy: SearchStrategy[Drawn], wanted: Callable[[Drawn], bool] = lambda drawn: True) -> Drawn:
+    """The simplest that is wanted."""
+    return find(strategy, wanted, settings=SHRINKING)
+
 
 @given(splits(b"abcdefg"))
 def test_splits_are_pieces_of_the_whole(pieces: list[bytes]) -> None:
@@ -648,32 +658,30 @@ def test_splits_are_pieces_of_the_whole(pieces: list[bytes]) -> None:
 
 
 def test_splits_go_everywhere_and_shrink_to_one_piece() -> None:
-    assert find(splits(b"abc"), lambda pieces: True) == [b"abc"]
+    assert shrunk(splits(b"abc")) == [b"abc"]
     for whole in ([b"a", b"b", b"c"], [b"ab", b"c"], [b"a", b"bc"]):
-        assert find(splits(b"abc"), lambda pieces, whole=whole: pieces == whole) == whole  # type: ignore[misc]
-    assert find(splits(b""), lambda pieces: True) == []
-    assert find(splits(b"a"), lambda pieces: True) == [b"a"]
+        assert shrunk(splits(b"abc"), lambda pieces, whole=whole: pieces == whole) == whole  # type: ignore[misc]
+    assert shrunk(splits(b"")) == []
+    assert shrunk(splits(b"a")) == [b"a"]
 
 
 def test_worlds_shrink_to_plain_ones() -> None:
-    assert find(faults(), lambda drawn: True) == Faults()
-    assert find(limits(), lambda drawn: True) == Limits()
-    assert find(cases(), lambda case: True) == Case(0, "drawn", (Visitor("honest", 0, delay_seconds=(0.0, 0.0)),))
-    assert find(faults(), lambda drawn: drawn.reset > 0).short_read == 0
-    assert find(limits(), lambda drawn: drawn.idle_seconds < 15).stall_seconds == 30
-    assert len(find(cases(), lambda case: len(case.crowd) > 2).crowd) == 3
+    assert shrunk(faults()) == Faults()
+    assert shrunk(limits()) == Limits()
+    assert shrunk(cases()) == Case(0, "drawn", (Visitor("honest", 0, delay_seconds=(0.0, 0.0)),))
+    assert shrunk(faults(), lambda drawn: drawn.reset > 0).short_read == 0
+    assert shrunk(limits(), lambda drawn: drawn.idle_seconds < 15).stall_seconds == 30
+    assert len(shrunk(cases(), lambda case: len(case.crowd) > 2).crowd) == 3
 
 
-@settings(max_examples=40, deadline=None, database=None, derandomize=True)
+@settings(max_examples=40)
 @given(cases(clients_most=4, requests_most=3))
 def test_any_world(case: Case) -> None:
     simulate(Good, frames, case=case)
 
 
 def test_a_strategy_finds_the_flaw_too() -> None:
-    phases = (Phase.generate, Phase.shrink)  # to explain takes twenty times as long
-
-    @settings(max_examples=100, deadline=None, database=None, derandomize=True, phases=phases)
+    @SHRINKING
     @given(cases(clients_most=1, requests_most=1, kinds=["honest", "drip"]))
     def test(case: Case) -> None:
         simulate(HeaderWhole, frames, case=case)

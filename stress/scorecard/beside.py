@@ -34,12 +34,16 @@ LEGEND = (
 
 
 class Order(NamedTuple):
-    """Which servers, with their versions, beside how many clients, for how many seconds; of which kinds, if not all."""
+    """Which servers, with their versions, beside how many clients, for how many seconds; of which kinds, if not all.
+
+    `eager` is as in `attack.orders.Order`.
+    """
 
     entries: dict[Entry, str]
     clients: int
     seconds: float
     kinds: Sequence[str] | None = None
+    eager: bool = False
 
 
 class Beside:
@@ -90,7 +94,7 @@ class Beside:
         kinds = shares(self.order.clients, dict.fromkeys(self.order.kinds or KINDS, 1))
         seconds = self.order.seconds
         calm, ramp = min(CALM_SECONDS, seconds / 4), min(RAMP_SECONDS, seconds / 4)
-        order = Attack(kinds, target, ramp, None, seconds, calm, VISITS_A_SECOND, seed=0)
+        order = Attack(kinds, target, ramp, None, seconds, calm, VISITS_A_SECOND, seed=0, eager=self.order.eager)
         self._run = Run(order, self.reactor)
         return self._run.go()
 

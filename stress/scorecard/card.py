@@ -31,11 +31,15 @@ Tell = Callable[[str], None]
 
 
 class Order(NamedTuple):
-    """Which servers, with their versions, by how many clients of each kind, for how many seconds."""
+    """Which servers, with their versions, by how many clients of each kind, for how many seconds.
+
+    `eager` is as in `attack.orders.Order`.
+    """
 
     entries: dict[Entry, str]
     clients: int
     seconds: float
+    eager: bool = False
     kinds: Sequence[str] = KINDS
 
 
@@ -104,7 +108,7 @@ class Card:
             url = f"http://127.0.0.1:{started.port}"
             attacks.append(attackers.Order(str(number), kind, url + PATHS.get(kind, "/"), "http", plan))
             visits.append(probe.Order(f"{url}/", "http", VISITS_A_SECOND, PATIENCE_SECONDS))
-        self._troop = Troop(self.reactor, attacks, None, self._ready, self._told, self._fail)
+        self._troop = Troop(self.reactor, attacks, None, self._ready, self._told, self._fail, self.order.eager)
         stack.callback(self._troop.close)
         self._troop.enlist()
         self._probe = Child(self.reactor, probe.MODULE, probe.words_for(visits), self._hear, self.reactor.stop)

@@ -40,10 +40,11 @@ def main(arguments: Sequence[str]) -> int:
         try:
             run: card.Card | beside.Beside
             if options.beside:
-                order = beside.Order(entries, options.beside, options.seconds or beside.SECONDS, options.kinds)
+                seconds = options.seconds or beside.SECONDS
+                order = beside.Order(entries, options.beside, seconds, options.kinds, options.eager)
                 run = beside.Beside(order, reactor, folder, site, tell)
             else:
-                order_of_all = card.Order(entries, options.clients, options.seconds or card.SECONDS)
+                order_of_all = card.Order(entries, options.clients, options.seconds or card.SECONDS, options.eager)
                 run = card.Card(order_of_all, reactor, folder, site, tell)
             with _interrupted_by(run.interrupt):
                 report = run.go()
@@ -75,6 +76,7 @@ def _parser() -> Parser:
         help="instead of all that: what an honest client sees beside N of all kinds, one server at a time",
     )
     add("--kinds", type=names(beside.KINDS), metavar="KIND,...", help="with --beside: of these kinds (default: of all)")
+    add("--eager", action="store_true", help="attackers take processor time from the servers, too")
     add("--json", type=writable, metavar="FILE", help="write all that was seen there, too")
     add("--html", type=writable, metavar="FILE", help="write a page with pictures there")
     return parser
