@@ -17,15 +17,15 @@ FLAGS = [
 ]
 KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "ArrowDown": 40, "Tab": 9, "Escape": 27, "p": 80, ".": 190}
 """Keys that can be pressed, with the codes that browsers know them by."""
-UNTIL = """new Promise((done) => {
-  const look = () => {
-    let found;
-    try { found = (SCRIPT); } catch {}
-    if (found) done(found);
-    else setTimeout(look, 20);
-  };
-  look();
-})"""
+UNTIL = """(async () => {
+  for (;;) {
+    try {
+      const found = await (SCRIPT);
+      if (found) return found;
+    } catch {}
+    await new Promise((done) => setTimeout(done, 20));
+  }
+})()"""
 
 
 class Browser:
@@ -98,7 +98,7 @@ class Browser:
         return told["result"].get("value")
 
     def wait(self, script: str) -> Any:
-        """Return what an expression gives as soon as that is true; until then it may fail."""
+        """Return what an expression gives, or its promise, as soon as that is true; until then it may fail."""
         return self.find(UNTIL.replace("SCRIPT", script))
 
     def press(self, *keys: str) -> None:

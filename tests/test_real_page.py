@@ -199,14 +199,28 @@ HIDE = """(() => {
 })()"""
 
 
+STILL = f"""(async () => {{
+  const was = {CLOCK};
+  await new Promise((done) => setTimeout(done, 500));
+  return {CLOCK} === was;
+}})()"""
+
+
 def test_in_a_tab_that_nobody_looks_at_no_time_passes(page: Browser) -> None:
     page.find(HIDE.replace("HIDDEN", "true"))
-    stopped = "(() => { const was = window.was; window.was = CLOCK; return was === CLOCK; })()".replace("CLOCK", CLOCK)
-    page.wait(f"new Promise((done) => setTimeout(done, 100)) && {stopped}")
-    page.find("new Promise((done) => setTimeout(done, 300))")
+    page.wait(STILL)
     at = page.find(CLOCK)
     page.find(HIDE.replace("HIDDEN", "false"))
     page.wait(f"{CLOCK} > {at} + 0.5")
+
+
+def test_a_tab_that_opens_behind_another_waits(empty: Browser, server: Served) -> None:
+    empty.ask("Page.addScriptToEvaluateOnNewDocument", source=HIDE.replace("HIDDEN", "true"))
+    empty.open(server.addresses[0])
+    empty.wait(STILL)
+    assert empty.find(CLOCK) == 0
+    empty.find(HIDE.replace("HIDDEN", "false"))
+    empty.wait(f"{CLOCK} > 0.5")
 
 
 def test_what_goes_wrong_later_is_said(page: Browser) -> None:
@@ -216,6 +230,10 @@ def test_what_goes_wrong_later_is_said(page: Browser) -> None:
     )
     words = page.wait("!document.getElementById('failed').hidden && document.getElementById('failed').textContent")
     assert words.startswith("The tables have stopped: ") and "silent, and not 100000" in words
+    page.wait(STILL)
+    assert page.find("document.getElementById('controls').hidden")
+    page.press("p", ".")
+    assert "paused" not in page.find("document.getElementById('clock').textContent")
 
 
 def test_a_choice_is_given_up(page: Browser) -> None:

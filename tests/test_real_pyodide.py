@@ -81,10 +81,10 @@ def test_nodes_sockets_and_our_table(host: list[str]) -> None:
             channel.sendall(b"st: x\r\n\r\n")
         for channel in channels:
             assert channel.recv(1000).endswith(b"\r\n\r\nhello from /partway")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as letters_only:
-            letters_only.settimeout(SECONDS_MOST)
-            letters_only.sendto(b"hello", ("127.0.0.1", letters))
-            assert letters_only.recv(10) == b"hello"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.settimeout(SECONDS_MOST)
+            sender.sendto(b"hello", ("127.0.0.1", letters))
+            assert sender.recv(10) == b"hello"
         out, _ = process.communicate(timeout=SECONDS_MOST)
         for channel in channels:
             channel.close()

@@ -31,7 +31,7 @@ class Pair:
         counts = [{"usual": kind.usual, "most": kind.most} for kind in KINDS]
         both = [one | count for one, count in zip(kinds, counts, strict=True)]
         line = {"usual": LINE, "most": LINE_MOST}
-        return json.dumps({"states": STATES, "kinds": both, "line": line, "schedules": SCHEDULES})
+        return json.dumps({"states": STATES[:-1], "kinds": both, "line": line, "schedules": SCHEDULES})
 
     def crowd(self, number: int, count: int) -> None:
         """Have so many guests of a kind at both. Raises IndexError and ValueError."""

@@ -10,8 +10,6 @@ const CROWDS = {
   rush: { downloads: 80, modems: 40, drips: 0, stuck: 0, silent: 0, honest: 12 },
 };
 const LINE = { name: "line", title: "the line, MB/s", about: "what the server can send", least: 1 };
-const STATES = ["opening", "idle", "reading", "working", "waiting", "writing", "lingering"];
-
 const CHOOSE = "Choose a row, by the arrow keys or a touch, to see what the table knows of it.";
 
 const byId = (id) => document.getElementById(id);
@@ -22,7 +20,7 @@ let legend, colours, paused = false, due = false;
 function palette() {
   const style = getComputedStyle(document.documentElement);
   const of = (name) => style.getPropertyValue(`--${name}`).trim();
-  colours = { states: STATES.map(of), ink: of("ink"), soft: of("soft"), rule: of("rule"), accent: of("accent"), bad: of("bad") };
+  colours = { states: legend.states.map(of), ink: of("ink"), soft: of("soft"), rule: of("rule"), accent: of("accent"), bad: of("bad") };
   redraw();
 }
 
@@ -52,6 +50,7 @@ const guest = (kind) => legend.kinds[kind]?.short ?? "left already";
 
 function build() {
   Object.assign(LINE, legend.line);
+  legend.states = legend.states.map((state) => state.toLowerCase());
   for (const kind of legend.kinds) kind.short = kind.title.split(",")[0];
   for (const schedule of legend.schedules) {
     const section = byId("table").content.firstElementChild.cloneNode(true);
@@ -60,7 +59,7 @@ function build() {
     find("h2").textContent = schedule;
     find(".about").textContent = ABOUT[schedule];
     find(".asked").textContent = CHOOSE;
-    for (const state of STATES) {
+    for (const state of legend.states) {
       const item = document.createElement("li");
       item.style.setProperty("--colour", `var(--${state})`);
       find(".states").append(item);
@@ -80,6 +79,7 @@ function build() {
   byId("loading").hidden = true;
   byId("controls").hidden = document.querySelector("footer").hidden = false;
   palette();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", palette);
 }
 
 function slider({ name, title, about, usual, most, least }, order) {
@@ -114,6 +114,10 @@ function pause(yes) {
   worker.postMessage({ paused });
 }
 
+function looked() {
+  worker.postMessage({ unseen: document.hidden });
+}
+
 function turn() {
   if (!paused) pause(true);
   worker.postMessage({ turn: true });
@@ -135,7 +139,7 @@ function tell(table, told, now) {
   table.chart.median(told.median);
   table.find(".median").textContent = time(told.median);
   table.find(".worst").textContent = time(told.worst);
-  STATES.forEach((state, number) => {
+  legend.states.forEach((state, number) => {
     const count = told.states[state.toUpperCase()] ?? 0;
     table.items[number].textContent = `${count} ${state}`;
     table.items[number].className = count ? "" : "none";
@@ -180,8 +184,10 @@ function ask(table, row) {
   if (line.textContent !== words) line.textContent = words;
 }
 
+/** Say why it is over. A table whose Python has raised is not drawn on as if nothing had been. */
 function fail(words) {
-  byId("loading").hidden = true;
+  worker.terminate();
+  byId("loading").hidden = byId("controls").hidden = true;
   byId("failed").hidden = false;
   byId("failed").textContent = `${legend ? "The tables have stopped" : "Python did not come up"}: ${words}`;
 }
@@ -202,10 +208,10 @@ byId("pause").addEventListener("click", () => pause(!paused));
 byId("turn").addEventListener("click", turn);
 for (const button of document.querySelectorAll("[data-crowd]")) button.addEventListener("click", () => take(button.dataset.crowd));
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || !legend) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || byId("controls").hidden) return;
   if (event.key === "p") pause(!paused);
   else if (event.key === ".") turn();
 });
 addEventListener("resize", redraw);
-document.addEventListener("visibilitychange", () => worker.postMessage({ unseen: document.hidden }));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", palette);
+document.addEventListener("visibilitychange", looked);
+looked();

@@ -21,11 +21,9 @@ function tick() {
   const passed = Math.min((now - before) / 1000, PASS_MOST);
   before = now;
   if (!paused && !unseen && passed > 0) {
-    said(() => {
-      const done = pair.advance(passed, SPEND);
-      pace += (done / passed - pace) * 0.05;
-      look(false);
-    });
+    const done = pair.advance(passed, SPEND);
+    pace += (done / passed - pace) * 0.05;
+    look(false);
   }
   setTimeout(tick, Math.max(0, TICK_MS - (performance.now() - now)));
 }
@@ -39,20 +37,11 @@ const orders = {
   places: (both) => { places = both; },
 };
 
-/** What Python raises is said, and time stops: a table is not drawn on as if nothing had been. */
-function said(work) {
-  try {
-    work();
-  } catch (error) {
-    paused = true;
-    postMessage({ failed: String(error) });
-  }
-}
-
-onmessage = ({ data }) => said(() => {
+// What Python raises is caught by nobody here: the page hears of it as an error of its worker.
+onmessage = ({ data }) => {
   for (const [name, argument] of Object.entries(data)) orders[name](argument);
   if (pair && (paused || data.places)) look(true);
-});
+};
 
 async function begin() {
   const seed = Number(new URL(location).searchParams.get("seed")) || 1;
